@@ -1,0 +1,253 @@
+"""A micrograph: a picture from a file or an array as RGB bytes, read window by window, with its scale."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from napari_ore_minerals.errors import OptionError, PictureError
+from napari_ore_minerals.images.blocks import ArrayPlane, reason
+from napari_ore_minerals.images.interpretation import Colours, InterpretedSource, interpret
+from napari_ore_minerals.images.layout import guess_axes, layout_of
+from napari_ore_minerals.images.photographs import Opened, open_photograph
+from napari_ore_minerals.images.pixels import (
+    Guess,
+    Pixels,
+    PixelSource,
+    ReadOptions,
+    Window,
+    sample_windows,
+)
+from napari_ore_minerals.images.scale import check_um_per_px
+
+__all__ = ["Guess", "Micrograph", "PixelSource", "Pixels", "ReadOptions", "Window"]
+
+BY_USER = "given by the user"
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PHOTOGRAPH_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM")
+_AS_READ = ReadOptions()
+
+
+@dataclass(frozen=True)
+class Micrograph:
+    """A photograph of a polished section.
+
+    Attributes
+    ----------
+    source : PixelSource
+        Where the pixels come from.
+    name : str
+        How the picture is called in messages and results.
+    um_per_px : float or None
+        Micrometres per pixel of the picture as it is read (of the chosen pyramid level); None if unknown.
+    um_per_px_source : str
+        ``"OME metadata"``, ``"ImageJ metadata"``, ``"TIFF resolution tag"``, ``"layer scale"``,
+        ``"given by the user"``, or empty if unknown.
+    guesses : tuple of Guess
+        What was assumed where the source does not tell, to be shown to the user.
+    path : Path or None
+        The file, if it came from one.
+    """
+
+    source: PixelSource
+    name: str
+    um_per_px: float | None = None
+    um_per_px_source: str = ""
+    guesses: tuple[Guess, ...] = ()
+    path: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.um_per_px is not None:
+            check_um_per_px(self.um_per_px, self.name)
+
+    @property
+    def height_px(self) -> int:
+        """Rows of the picture."""
+        return self.source.height_px
+
+    @property
+    def width_px(self) -> int:
+        """Columns of the picture."""
+        return self.source.width_px
+
+    def read(self, window: Window | None = None) -> Pixels:
+        """Pixels of a window, or of the whole picture.
+
+        Raises
+        ------
+        PictureError
+            If the window reaches outside the picture, or the source turns out to be damaged.
+        """
+        if window is None:
+            window = Window(0, 0, self.height_px, self.width_px)
+        row, column, height, width = window
+        inside = 0 <= row <= row + height <= self.height_px and 0 <= column <= column + width <= self.width_px
+        if not inside or height < 1 or width < 1:
+            raise PictureError(
+                f"{self.name}: {window} is empty or reaches outside the picture of "
+                f"{self.height_px} x {self.width_px} pixels."
+            )
+        return self.source.read(window)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        um_per_px: float | None = None,
+        options: ReadOptions = _AS_READ,
+    ) -> Micrograph:
+        """Open a PNG, JPEG, BMP or TIFF file; TIFF files are read window by window.
+
+        Parameters
+        ----------
+        path : str or path
+            The file; what it is follows from its first bytes, not from its name.
+        um_per_px : float, optional
+            Micrometres per pixel; goes before what the file says.
+        options : ReadOptions
+            Answers to what the file leaves open.
+
+        Raises
+        ------
+        PictureError
+            If the file is no picture, is damaged, or cannot be read without a guess that is not safe.
+        OptionError
+            If an option does not fit the picture.
+        """
+        path = Path(path)
+        opened = open_photograph(path) if _is_photograph(path) else _open_tiff(path, options)
+        picture = cls._from_opened(opened, path.name, um_per_px, options)
+        return replace(picture, path=path)
+
+    @classmethod
+    def from_array(
+        cls,
+        array: Any,
+        *,
+        name: str = "array",
+        um_per_px: float | None = None,
+        options: ReadOptions = _AS_READ,
+    ) -> Micrograph:
+        """Micrograph of a numpy, dask or zarr array, or of a list of them, the levels of a pyramid.
+
+        Parameters
+        ----------
+        array : array-like or sequence of array-like
+            Shape (height, width), (height, width, 3 or 4) or (3 or 4, height, width), perhaps with axes
+            of a stack in front; bool, integers or floats.  It is not copied and not changed.
+        name : str
+            How to call it in messages and results.
+        um_per_px : float, optional
+            Micrometres per pixel of the level that is read.
+        options : ReadOptions
+            Answers to what the array leaves open.
+
+        Raises
+        ------
+        PictureError
+            If it is no picture, or cannot be read without a guess that is not safe.
+        OptionError
+            If an option does not fit the picture.
+        """
+        level = _level(array, options.level, name)
+        shape = _shape(level, name)
+        axes, guesses = guess_axes(shape, options, name)
+        layout = layout_of(shape, axes, options, name)
+        plane = ArrayPlane(level, layout, name)
+        return cls._from_opened(Opened(plane, _array_colours(plane, name), guesses), name, um_per_px, options)
+
+    @classmethod
+    def _from_opened(
+        cls, opened: Opened, name: str, um_per_px: float | None, options: ReadOptions
+    ) -> Micrograph:
+        interpretation, guesses = interpret(opened.plane, opened.colours, options, name)
+        source = InterpretedSource(opened.plane, interpretation)
+        guesses = opened.guesses + guesses
+        if um_per_px is not None:
+            return cls(source, name, check_um_per_px(um_per_px, name), BY_USER, guesses)
+        scale = opened.scale
+        return cls(source, name, scale.um_per_px, scale.source, guesses + scale.guesses)
+
+    def with_scale(self, um_per_px: float, source: str = BY_USER) -> Micrograph:
+        """Give the same picture another scale, which answers guesses about it."""
+        guesses = tuple(guess for guess in self.guesses if guess.what != "scale")
+        value = check_um_per_px(um_per_px, self.name)
+        return replace(self, um_per_px=value, um_per_px_source=source, guesses=guesses)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the size and of sampled windows, in hexadecimal: the same for the same RGB pixels."""
+        digest = hashlib.sha256(f"{self.height_px} x {self.width_px}".encode())
+        for window in sample_windows(self.height_px, self.width_px):
+            digest.update(self.read(window).rgb.tobytes())
+        return digest.hexdigest()
+
+
+def _is_photograph(path: Path) -> bool:
+    """Whether the file starts like a PNG, JPEG or BMP; False if it starts like a TIFF."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except FileNotFoundError as error:
+        raise PictureError(f"{path}: there is no such file.") from error
+    except (OSError, ValueError) as error:
+        raise PictureError(f"{path}: cannot be opened ({reason(error)}).") from error
+    if start.startswith(_TIFF_STARTS):
+        return False
+    if start.startswith(_PHOTOGRAPH_STARTS):
+        return True
+    raise PictureError(f"{path.name}: {_what_instead(start)}; PNG, JPEG, BMP and TIFF files can be read.")
+
+
+def _what_instead(start: bytes) -> str:
+    if not start:
+        return "is empty"
+    if start.startswith(b"version https://git-lfs"):
+        return "is only the pointer to a Git LFS file (fetch it with git lfs pull)"
+    if start.lstrip()[:1] == b"<":
+        return "holds text such as a web page, not a picture"
+    if not start.strip(b"\0"):
+        return "starts with zeros, as a file that was not copied to its end"
+    return "is no picture of a known kind"
+
+
+def _open_tiff(path: Path, options: ReadOptions) -> Opened:
+    from napari_ore_minerals.images.tiff import open_tiff  # tifffile and zarr take 0.3 s to load
+
+    return open_tiff(path, options)
+
+
+def _level(array: Any, level: int, name: str) -> Any:
+    if not isinstance(array, Sequence):
+        if level:
+            raise OptionError(f"{name}: there is no level {level}; the array is not a pyramid.")
+        return array
+    if level >= len(array):
+        raise OptionError(f"{name}: there is no level {level}; the pyramid has {len(array)} levels from 0.")
+    sizes = [_shape(part, name) for part in array]
+    if any(max(finer) < max(coarser) for finer, coarser in pairwise(sizes)):
+        raise PictureError(f"{name}: the levels of a pyramid must go from fine to coarse, not {sizes}.")
+    return array[level]
+
+
+def _shape(array: Any, name: str) -> tuple[int, ...]:
+    shape = getattr(array, "shape", None)
+    if shape is None or not hasattr(array, "dtype") or not hasattr(array, "__getitem__"):
+        raise PictureError(f"{name}: is a {type(array).__name__}, not an array with a shape and a dtype.")
+    try:
+        return tuple(int(length) for length in shape)
+    except ValueError as error:
+        raise PictureError(f"{name}: its shape {shape} is not known yet; compute it first.") from error
+
+
+def _array_colours(plane: ArrayPlane, name: str) -> Colours:
+    if plane.channels in (1, 3):
+        return Colours("grey" if plane.channels == 1 else "rgb")
+    if plane.channels == 4:
+        return Colours("rgb", alpha=3)
+    raise PictureError(f"{name}: has {plane.channels} channels; a picture has 1, 3 or 4.")

@@ -1,0 +1,115 @@
+"""PNG, JPEG and BMP files, decoded once and whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from napari_ore_minerals.errors import PictureError
+from napari_ore_minerals.images.blocks import READ_ERRORS, ArrayPlane, Plane, reason
+from napari_ore_minerals.images.interpretation import Colours
+from napari_ore_minerals.images.layout import Layout
+from napari_ore_minerals.images.pixels import Guess
+from napari_ore_minerals.images.scale import UNKNOWN, Scale
+
+FORMATS = ("PNG", "JPEG", "BMP")
+MAX_EXPANSION = 1000
+HARMLESS_BYTES = 64 * 2**20
+EXIF_ORIENTATION = 0x0112
+
+
+class Opened(NamedTuple):
+    """A picture before its values are interpreted: where they come from and what the source tells of them."""
+
+    plane: Plane
+    colours: Colours
+    guesses: tuple[Guess, ...] = ()
+    scale: Scale = UNKNOWN
+
+
+def check_expansion(values_bytes: int, file_bytes: int, name: str) -> None:
+    """Refuse a small file that would fill the memory.
+
+    Raises
+    ------
+    PictureError
+        If it unpacks to more than 64 MiB and more than 1000 times its size.
+    """
+    if values_bytes > max(HARMLESS_BYTES, MAX_EXPANSION * file_bytes):
+        raise PictureError(
+            f"{name}: {file_bytes} bytes on disk claim to hold {values_bytes} bytes of picture, as only "
+            "a damaged or malicious file does; save it anew if the picture is real."
+        )
+
+
+def open_photograph(path: Path) -> Opened:
+    """Decode a PNG, JPEG or BMP file, upright as its EXIF orientation says.
+
+    Raises
+    ------
+    PictureError
+        If it is damaged or too large to be decoded whole.
+    """
+    name = path.name
+    try:
+        with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+            check_expansion(image.width * image.height * len(image.getbands()), path.stat().st_size, name)
+            guesses = _first_of_several(image)
+            values, colours = _decode(image, path)
+            if image.getexif().get(EXIF_ORIENTATION, 1) != 1:
+                guesses += (
+                    Guess("orientation", "turned upright", "the EXIF orientation of the camera says so"),
+                )
+    except PictureError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PictureError(
+            f"{name}: has too many pixels to be decoded whole ({error}); save it as a tiled TIFF, which is "
+            "read in pieces."
+        ) from error
+    except (UnidentifiedImageError, *READ_ERRORS) as error:
+        raise PictureError(f"{name}: is damaged or not a picture ({reason(error)}); save it anew.") from error
+    return Opened(ArrayPlane(values, Layout(0, 1, 2), name), colours, guesses)
+
+
+def _first_of_several(image: Image.Image) -> tuple[Guess, ...]:
+    frames = int(getattr(image, "n_frames", 1))
+    if frames == 1:
+        return ()
+    return (Guess("plane", "the first", f"the file holds {frames} pictures"),)
+
+
+def _decode(image: Image.Image, path: Path) -> tuple[NDArray[Any], Colours]:
+    """Values of shape (height, width, channels), upright, and what the channels are."""
+    if image.format == "PNG" and _png_depth(path) == 16:
+        return _deep_png(image, path)
+    upright = ImageOps.exif_transpose(image)
+    has_alpha = upright.has_transparency_data
+    if upright.mode in ("1", "L", "LA") and not (has_alpha and upright.mode != "LA"):
+        values = np.asarray(upright.convert("LA" if has_alpha else "L"))
+        return np.atleast_3d(values), Colours("grey", alpha=1 if has_alpha else None)
+    if upright.mode == "CMYK":
+        return np.asarray(upright), Colours("cmyk")
+    values = np.asarray(upright.convert("RGBA" if has_alpha else "RGB"))
+    return values, Colours("rgb", alpha=3 if has_alpha else None)
+
+
+def _png_depth(path: Path) -> int:
+    with path.open("rb") as file:
+        return file.read(25)[24]
+
+
+def _deep_png(image: Image.Image, path: Path) -> tuple[NDArray[Any], Colours]:
+    """16-bit PNG, of which Pillow would keep 8 bits before their true depth is known."""
+    import imagecodecs
+
+    values = np.atleast_3d(imagecodecs.png_decode(path.read_bytes()))
+    if values.shape[:2] != (image.height, image.width):
+        raise ValueError(f"{values.shape} decoded for {image.height} x {image.width}")
+    channels = values.shape[2]
+    kind = "grey" if channels <= 2 else "rgb"
+    return values, Colours(kind, alpha=channels - 1 if channels in (2, 4) else None)  # type: ignore[arg-type]
