@@ -1,0 +1,269 @@
+"""Classifier: a network and its card, ready on a device.
+
+It takes tiles as uint8 and gives logits and class maps; it knows nothing of
+pictures or maps.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from napari_ore_minerals.errors import DeviceError, ModelError, OptionError
+
+from .cam import ExplainMethod, class_maps, classifier_layer, explain, feature_map
+from .devices import Device, DeviceName, Precision, choose_device, choose_precision
+from .store import load_network
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .card import ModelCard
+
+BUNDLED = Path(__file__).parent / "bundled"
+AGREEMENT_TILES = 4
+LARGEST_DIFFERENCE = 0.1  # of probability, between bf16 and fp32; rounding alone gives about 0.01
+
+
+class Evidence(NamedTuple):
+    """What the network says of n tiles.
+
+    Attributes
+    ----------
+    logits : (n, classes) float32 array
+    class_maps : (n, classes, h, w) float32 array
+        Their mean over h and w is the logit.
+    """
+
+    logits: NDArray[np.float32]
+    class_maps: NDArray[np.float32]
+
+
+def bundled() -> Path:
+    """Return the folder of the default model that is shipped; `ModelError` if there is none."""
+    folders = sorted(path.parent for path in BUNDLED.glob("*/card.json"))
+    if not folders:
+        raise ModelError("no model is bundled with this installation; name a model folder")
+    return folders[-1]
+
+
+@dataclass
+class BatchSize:
+    """Finds the fastest batch size while working, and halves it when memory runs out.
+
+    Sizes double while tiles per second grow by more than 5 %.
+    """
+
+    largest: int
+    size: int = 4
+    settled: bool = False
+    rates: dict[int, list[float]] = field(default_factory=dict)
+
+    def record(self, tiles: int, seconds: float) -> None:
+        """Take note that a batch of `tiles` took `seconds`."""
+        if self.settled or tiles < self.size:
+            return
+        self.rates.setdefault(self.size, []).append(tiles / max(seconds, 1e-9))
+        if len(self.rates[self.size]) < 2:  # the first batch of a size also pays for its set-up
+            return
+        best = max(self.rates, key=lambda size: max(self.rates[size]))
+        gained = max(self.rates[self.size]) > 1.05 * max(*self.rates.get(self.size // 2, [0.0]), 1e-09)
+        if gained and self.size * 2 <= self.largest:
+            self.size *= 2
+        else:
+            self.size, self.settled = best, True
+
+    def halve(self) -> bool:
+        """After running out of memory: use half the size from now on; False if it is 1 already."""
+        if self.size == 1:
+            return False
+        self.size //= 2
+        self.largest, self.settled = self.size, True
+        return True
+
+
+class Classifier:
+    """A network and its card, ready on a device.
+
+    Attributes
+    ----------
+    card : ModelCard
+    network : torch.nn.Module
+        In evaluation mode, on the device.
+    device : Device
+    precision : "fp32" or "bf16"
+    notices : list of str
+        What the user should be told, such as why a faster precision is not used.
+    """
+
+    def __init__(
+        self,
+        card: ModelCard,
+        network: nn.Module,
+        *,
+        device: DeviceName = "auto",
+        precision: Precision = "auto",
+    ) -> None:
+        classifier_layer(network)
+        self.card = card
+        self.device: Device = choose_device(device)
+        self.precision: Literal["fp32", "bf16"]
+        self.precision, notice = choose_precision(self.device.torch_device, precision)
+        self.notices: list[str] = [notice] if notice else []
+        try:
+            self.network = network.eval().requires_grad_(False).to(self.device.torch_device)
+        except torch.OutOfMemoryError as error:
+            raise DeviceError(
+                f"{self.device.title} has too little free memory for {card.architecture}; choose the device 'cpu'"
+            ) from error
+        where = self.device.torch_device
+        self._mean = torch.tensor(card.mean, device=where).reshape(1, 3, 1, 1)
+        self._std = torch.tensor(card.std, device=where).reshape(1, 3, 1, 1)
+        if self.precision == "bf16":
+            self._check_agreement()
+
+    @classmethod
+    def load(
+        cls, folder: Path | str | None = None, *, device: DeviceName = "auto", precision: Precision = "auto"
+    ) -> Classifier:
+        """Load a model folder; None for the bundled one.
+
+        Raises
+        ------
+        ModelError
+            If card or weights must not be used.
+        DeviceError
+            If the named device is not there.
+        """
+        card, network = load_network(Path(folder) if folder is not None else bundled())
+        return cls(card, network, device=device, precision=precision)
+
+    def normalised(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
+        """Turn (n, s, s, 3) uint8 tiles into the (n, 3, s, s) float32 tensor that the network takes."""
+        side = self.card.input_px
+        if pixels.ndim != 4 or pixels.shape[1:] != (side, side, 3) or pixels.dtype != np.uint8:
+            raise OptionError(
+                f"tiles must be uint8 of shape (n, {side}, {side}, 3), not {pixels.dtype} {pixels.shape}"
+            )
+        tiles = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device.torch_device)
+        return (tiles.permute(0, 3, 1, 2).float().div_(255.0) - self._mean) / self._std
+
+    def predict(self, pixels: NDArray[np.uint8]) -> Evidence:
+        """Classify tiles in one forward pass.
+
+        Parameters
+        ----------
+        pixels : (n, s, s, 3) uint8 array
+            RGB, s being the card's ``input_px``.
+
+        Returns
+        -------
+        Evidence
+            Logits and class maps of all n tiles.
+
+        Raises
+        ------
+        torch.OutOfMemoryError
+            If the device is too small for n tiles; the caller may try fewer.
+        """
+        with torch.inference_mode(), self._autocast(self.precision):
+            logits, maps = class_maps(self.network, self.normalised(pixels))
+        return Evidence(logits.float().cpu().numpy(), maps.float().cpu().numpy())
+
+    def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the last feature map, (n, h, w, d) float32, of (n, s, s, 3) uint8 tiles."""
+        with torch.inference_mode(), self._autocast(self.precision):
+            found: NDArray[np.float32] = (
+                feature_map(self.network, self.normalised(pixels)).float().cpu().numpy()
+            )
+        return found
+
+    def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Softmax over the last axis of logits divided by the card's temperature."""
+        scaled = logits / np.float32(self.card.temperature)
+        scaled = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+        share: NDArray[np.float32] = (scaled / scaled.sum(axis=-1, keepdims=True)).astype(np.float32)
+        return share
+
+    def explain(
+        self, tile: NDArray[np.uint8], *, mineral: str | None = None, method: ExplainMethod = "gradcam"
+    ) -> NDArray[np.float32]:
+        """Heatmap of one tile for a mineral (None: the predicted one); see `models.cam.explain`.
+
+        Parameters
+        ----------
+        tile : (s, s, 3) uint8 array
+
+        Returns
+        -------
+        (s, s) float32 array, 0 to 1
+        """
+        table = self.card.mineral_table
+        index = None if mineral is None else list(table).index(table.by_name(mineral))
+        return explain(self.network, self.normalised(tile[np.newaxis])[0], class_index=index, method=method)
+
+    def batch_size(self, wanted: int | None = None) -> BatchSize:
+        """Return the batch size to work with: `wanted`, or one that finds itself."""
+        if wanted is not None:
+            return BatchSize(largest=wanted, size=wanted, settled=True)
+        return (
+            BatchSize(largest=32)
+            if self.device.torch_device.type == "cpu"
+            else BatchSize(largest=512, size=16)
+        )
+
+    def tiles_per_second(self, sizes: Sequence[int] = (4, 8), seconds: float = 0.5) -> float:
+        """Measure the speed of the forward pass on noise, for a forecast; stops after about `seconds`."""
+        best = 0.0
+        side = self.card.input_px
+        for size in sizes:
+            tiles = np.random.default_rng(0).integers(0, 256, (size, side, side, 3), dtype=np.uint8)
+            self.predict(tiles)
+            begun, done = time.perf_counter(), 0
+            while time.perf_counter() - begun < seconds / len(sizes):
+                self.predict(tiles)
+                done += size
+            best = max(best, done / (time.perf_counter() - begun))
+        return best
+
+    def _autocast(self, precision: str) -> torch.autocast:
+        return torch.autocast(
+            self.device.torch_device.type,
+            dtype=torch.bfloat16,
+            enabled=precision == "bf16",
+            cache_enabled=True,
+        )
+
+    def _check_agreement(self) -> None:
+        """Compare bf16 with fp32 on a few tiles and go back to fp32 where they differ."""
+        tiles = self.normalised(_trial_tiles(self.card.input_px))
+        with torch.inference_mode():
+            reference = class_maps(self.network, tiles)[0].cpu().numpy()
+            with self._autocast("bf16"):
+                quick = class_maps(self.network, tiles)[0].float().cpu().numpy()
+        difference = float(np.abs(self.probabilities(reference) - self.probabilities(quick)).max())
+        if not difference <= LARGEST_DIFFERENCE:
+            self.precision = "fp32"
+            self.notices.append(
+                f"bf16 and fp32 differ by {difference:.2f} in probability on trial tiles, so fp32 is used"
+            )
+
+
+def _trial_tiles(side: int) -> NDArray[np.uint8]:
+    """Smooth coloured fields with a bright grain, the same at every load."""
+    random = np.random.default_rng(0)
+    rows, columns = np.mgrid[0:side, 0:side] / side
+    tiles = np.empty((AGREEMENT_TILES, side, side, 3), np.uint8)
+    for tile in tiles:
+        ground, grain = random.uniform(20, 90, 3), random.uniform(120, 250, 3)
+        inside = (rows - 0.5) ** 2 + (columns - 0.5) ** 2 < random.uniform(0.05, 0.4) ** 2
+        field_values = np.where(inside[..., None], grain, ground) + random.normal(0, 5, (side, side, 1))
+        tile[:] = np.clip(field_values, 0, 255).astype(np.uint8)
+    return tiles

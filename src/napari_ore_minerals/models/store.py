@@ -1,0 +1,186 @@
+"""Model folders on disk: written once, hashed, whole or not at all.
+
+A model is ``card.json`` + ``model.safetensors``.  Weights are read into memory,
+hashed and checked before anything runs (so a file that changes meanwhile can do
+no harm), and only safetensors is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_ore_minerals.errors import ModelError
+
+from .architectures import build_network
+from .card import CARD_NAME, ModelCard, read_card, without_duplicates
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+WEIGHTS_NAME = "model.safetensors"
+_MAX_HEADER_BYTES = 1 << 20
+_MAX_TENSORS = 5_000
+_DTYPES = {"F32", "F16", "BF16", "I64"}
+
+
+def save_model(folder: Path, card: ModelCard, network: nn.Module, *, half: bool = False) -> ModelCard:
+    """Write a model folder.
+
+    Parameters
+    ----------
+    folder
+        Must not exist; its parent is made.
+    card
+        Its ``weights_sha256`` is replaced by that of the weights written here.
+    network
+        Of the card's architecture, with one output per mineral.
+    half
+        Store float16 weights (half the size) instead of float32.
+
+    Returns
+    -------
+    ModelCard
+        As it stands in the folder.
+
+    Raises
+    ------
+    ModelError
+        If the folder exists, the weights are not finite or do not fit the card, or the disk refuses.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save
+
+    folder = Path(folder)
+    if folder.exists():
+        raise ModelError(f"{folder} exists; a model is never overwritten: choose another name or remove it")
+    weights = save(_state_to_store(network, half=half))
+    card = card.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
+    checked_weights(weights, card, where=str(folder / WEIGHTS_NAME))
+    staging = folder.parent / f".staging-{uuid.uuid4().hex}"
+    try:
+        staging.mkdir(parents=True)
+        _write_and_sync(staging / WEIGHTS_NAME, weights)
+        _write_and_sync(staging / CARD_NAME, card.to_json().encode())
+        os.rename(staging, folder)
+        _sync_folder(folder.parent)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"the model could not be written to {folder}: {error}") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return card
+
+
+def load_network(folder: Path) -> tuple[ModelCard, nn.Module]:
+    """Read and check a model folder.
+
+    Returns
+    -------
+    card : ModelCard
+    network : torch.nn.Module
+        In evaluation mode, float32, on the CPU.
+
+    Raises
+    ------
+    ModelError
+        If hash, keys, shapes, types or finiteness of the weights are not what the card promises.
+    """
+    folder = Path(folder)
+    card = read_card(folder)
+    path = folder / WEIGHTS_NAME
+    network = build_network(card.architecture, len(card.minerals))
+    expected = sum(tensor.numel() * 8 for tensor in network.state_dict().values()) + _MAX_HEADER_BYTES
+    try:
+        size = path.stat().st_size
+        if size > expected:
+            raise ModelError(f"{path} has {size} bytes, more than a {card.architecture} can have")
+        weights = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+    network.load_state_dict(checked_weights(weights, card, where=str(path)), strict=True)
+    return card, network.eval()
+
+
+def checked_weights(weights: bytes, card: ModelCard, *, where: str) -> dict[str, torch.Tensor]:
+    """Check the bytes of a safetensors file against a card and return its tensors.
+
+    Raises
+    ------
+    ModelError
+        One sentence that names what does not fit.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    if hashlib.sha256(weights).hexdigest() != card.weights_sha256:
+        raise ModelError(f"{where} is not the file that its card describes (sha256 differs): fetch it again")
+    _check_header(weights, where=where)
+    try:
+        tensors: dict[str, torch.Tensor] = load(weights)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ModelError(f"{where} is no valid safetensors file: {error}") from error
+    with torch.device("meta"):
+        wanted = build_network(card.architecture, len(card.minerals)).state_dict()
+    if odd := sorted(set(wanted) ^ set(tensors)):
+        raise ModelError(
+            f"{where} does not fit {card.architecture}: {len(odd)} tensors are missing or unknown, "
+            f"such as {odd[0]!r}"
+        )
+    for name, tensor in tensors.items():
+        if tensor.shape != wanted[name].shape:
+            raise ModelError(
+                f"{where}: {name!r} has shape {tuple(tensor.shape)}, "
+                f"{card.architecture} for {len(card.minerals)} minerals needs {tuple(wanted[name].shape)}"
+            )
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ModelError(f"{where}: {name!r} holds values that are not finite")
+    return tensors
+
+
+def _check_header(weights: bytes, *, where: str) -> None:
+    length = int.from_bytes(weights[:8], "little") if len(weights) >= 8 else -1
+    if not 2 <= length <= min(_MAX_HEADER_BYTES, len(weights) - 8):
+        raise ModelError(f"{where} is no valid safetensors file: its header has an impossible length")
+    try:
+        header = json.loads(weights[8 : 8 + length], object_pairs_hook=without_duplicates)
+        dtypes = {entry["dtype"] for name, entry in header.items() if name != "__metadata__"}
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError) as error:
+        raise ModelError(f"{where} is no valid safetensors file: {str(error)[:200]}") from error
+    if len(header) > _MAX_TENSORS or not dtypes or not dtypes <= _DTYPES:
+        raise ModelError(f"{where}: number or types of its tensors are not those of a classifier")
+
+
+def _state_to_store(network: nn.Module, *, half: bool) -> dict[str, torch.Tensor]:
+    import torch
+
+    state: dict[str, torch.Tensor] = {}
+    for name, tensor in network.state_dict().items():
+        kept = tensor.detach().cpu().contiguous()
+        if kept.is_floating_point():
+            kept = kept.to(torch.float16 if half else torch.float32)
+        state[name] = kept
+    return state
+
+
+def _write_and_sync(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # Windows cannot open a folder; its rename is durable by itself
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
