@@ -12,9 +12,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "AreaTable": "maps.areas",
     "Classifier": "models.classifier",
-    "ClassifyOptions": "maps.predict",
+    "ClassifyOptions": "maps.records",
     "Micrograph": "images.micrograph",
     "Mineral": "minerals",
     "MineralMap": "maps.mineral_map",
@@ -22,6 +21,7 @@ _HOME = {
     "ModelCard": "models.card",
     "OreMineralsError": "errors",
     "TileGrid": "images.tiles",
+    "areas": "maps.areas",
     "classify": "maps.predict",
     "read_result": "maps.files",
     "write_result": "maps.files",

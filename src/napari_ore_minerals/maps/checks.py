@@ -1,0 +1,84 @@
+"""Sanity checks: what speaks against trusting a map, in plain words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_ore_minerals.minerals import UNCLASSIFIED, MineralTable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FEWEST_CELLS = 9
+LARGEST_SHARE = 0.99
+SMALLEST_SPREAD = 0.005
+SATURATED_SHARE = 0.25
+DARK_LEVEL = 35.0
+WHITE = 254
+
+
+class PictureCheck:
+    """Watches the pixels of the tiles as they pass: saturated or dark pictures cannot be told apart by colour."""
+
+    def __init__(self) -> None:
+        self._values = self._saturated = self._highest = 0.0
+
+    def add(self, pixels: NDArray[np.uint8]) -> None:
+        """Take note of (n, s, s, 3) uint8 tiles; every fourth row and column is looked at."""
+        seen = pixels[:, ::4, ::4]
+        self._values += seen.shape[0] * seen.shape[1] * seen.shape[2]
+        self._saturated += int((seen >= WHITE).any(axis=-1).sum())
+        self._highest = max(self._highest, float(np.percentile(seen, 99)))
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return what is wrong with the exposure, if anything."""
+        if not self._values:
+            return ()
+        found = []
+        if (share := self._saturated / self._values) > SATURATED_SHARE:
+            found.append(
+                f"{share:.0%} of the pixels are saturated: colours are lost there; expose less if you can"
+            )
+        if self._highest < DARK_LEVEL:
+            found.append(
+                "the picture is very dark: was it taken with crossed polars, or underexposed? "
+                "The model expects plane-polarised reflected light"
+            )
+        return tuple(found)
+
+
+def check_map(
+    labels: NDArray[np.uint8],
+    probabilities: NDArray[np.float32],
+    processed: NDArray[np.bool_],
+    minerals: MineralTable,
+) -> tuple[str, ...]:
+    """Return warnings about an answer that looks the same everywhere, or is missing in most cells.
+
+    Parameters
+    ----------
+    labels : (rows, columns) uint8 array
+    probabilities : (rows, columns, minerals) float32 array
+    processed : (rows, columns) bool array
+    minerals : MineralTable
+    """
+    cells = int(processed.sum())
+    if cells < FEWEST_CELLS:
+        return ()
+    found = []
+    if float(probabilities[processed].std(axis=0).max()) < SMALLEST_SPREAD:
+        found.append("the model gives the same answer everywhere: it does not suit this picture")
+    counts = np.bincount(labels[processed], minlength=256)
+    code = int(counts.argmax())
+    if code != UNCLASSIFIED and counts[code] > LARGEST_SHARE * cells:
+        found.append(
+            f"{counts[code] / cells:.1%} of the cells are {minerals.by_code(code).name}: "
+            "check that the picture, its colours and the model belong together"
+        )
+    if counts[UNCLASSIFIED] > cells / 2:
+        found.append(
+            f"{counts[UNCLASSIFIED] / cells:.0%} of the cells are unclassified: the model is unsure of this picture"
+        )
+    return tuple(found)

@@ -1,0 +1,323 @@
+"""classify: the path from a Micrograph to a MineralMap."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_ore_minerals.errors import DeviceError
+from napari_ore_minerals.images.tiles import RUN_TILES, TileBatch, TileGrid, TileReader
+from napari_ore_minerals.maps.checks import PictureCheck, check_map
+from napari_ore_minerals.maps.mineral_map import EvidenceSum, MineralMap, label_cells
+from napari_ore_minerals.maps.records import ClassifyOptions, ModelRecord, PictureRecord, RunRecord
+from napari_ore_minerals.models.classifier import BatchSize, Classifier, Evidence
+from napari_ore_minerals.progress import Progress, Steps, run
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from numpy.typing import NDArray
+
+    from napari_ore_minerals.images.micrograph import Micrograph
+    from napari_ore_minerals.images.pixels import Window
+    from napari_ore_minerals.models.card import ModelCard
+
+_AS_THE_CARD_SAYS = ClassifyOptions()
+
+
+@dataclass(frozen=True)
+class CellUpdate:
+    """Cells whose answer became known or changed.
+
+    Attributes
+    ----------
+    rows, columns : (n,) int arrays
+    labels : (n,) uint8 array
+        Mineral codes, 0 below the least confidence.
+    confidence : (n,) float32 array
+    """
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    labels: NDArray[np.uint8]
+    confidence: NDArray[np.float32]
+
+
+def plan(micrograph: Micrograph, card: ModelCard, options: ClassifyOptions = _AS_THE_CARD_SAYS) -> TileGrid:
+    """Grid that `classify` would use: tiles of the physical size of the model's training where scales are known.
+
+    A tile size given in the options is in pixels of this picture.
+
+    Raises
+    ------
+    OptionError
+        If the stride does not divide the tile, or the tiles would be out of bounds.
+    """
+    if options.tile_px is not None:
+        return TileGrid.over(micrograph, tile_px=options.tile_px, stride_px=options.stride_px)
+    return TileGrid.over(
+        micrograph, tile_px=card.tile_px, stride_px=options.stride_px, model_um_per_px=card.um_per_px
+    )
+
+
+def classify(
+    micrograph: Micrograph, classifier: Classifier, options: ClassifyOptions = _AS_THE_CARD_SAYS
+) -> MineralMap:
+    """Classify a picture; see `classify_steps`."""
+    return run(classify_steps(micrograph, classifier, options))
+
+
+def classify_steps(
+    micrograph: Micrograph,
+    classifier: Classifier,
+    options: ClassifyOptions = _AS_THE_CARD_SAYS,
+    *,
+    wanted: NDArray[np.bool_] | None = None,
+    first: Window | None = None,
+) -> Steps[MineralMap]:
+    """Classify a picture tile by tile.
+
+    Parameters
+    ----------
+    micrograph
+        The picture, read window by window.
+    classifier
+        The model, ready on its device (the options' device and precision were used to load it).
+    options
+        Tile, stride, least confidence, batch.
+    wanted : (rows, columns) bool array, optional
+        Cells of `plan` that are asked for; None for all.
+    first : Window, optional
+        Part of the picture to begin with, such as the part in view.
+
+    Yields
+    ------
+    Progress
+        In tiles; its ``update`` is a `CellUpdate`.  Sending True stops: the map so far
+        is returned, the rest of it not processed.
+
+    Returns
+    -------
+    MineralMap
+
+    Raises
+    ------
+    PictureError
+        If the picture turns out to be damaged.
+    OptionError
+        If options and picture do not fit.
+    DeviceError
+        If the device is too small for a single tile, or computes nonsense.
+    """
+    task = _Task(micrograph, classifier, options, wanted=wanted)
+    positions = _in_order(task.grid, task.grid.tiles_for(task.wanted), first)
+    done, complete = 0, True
+    with TileReader(micrograph, task.grid, positions, input_px=classifier.card.input_px) as reader:
+        while (tiles := reader.take(task.batch.size)) is not None:
+            for part in task.predict(tiles):
+                notice, update = task.take_in(part)
+                done += len(part[0].rows)
+                stop = yield Progress(done, len(positions), "tiles", "classifying", notice, update)
+                if stop:
+                    complete = False
+                    break
+            if not complete:
+                break
+    return task.result(complete=complete, tiles=done)
+
+
+class _Task:
+    """One run of `classify_steps`: the evidence gathered so far and what is needed to add to it."""
+
+    def __init__(
+        self,
+        micrograph: Micrograph,
+        classifier: Classifier,
+        options: ClassifyOptions,
+        *,
+        wanted: NDArray[np.bool_] | None,
+    ) -> None:
+        self.begun = time.perf_counter()
+        self.micrograph, self.classifier, self.options = micrograph, classifier, options
+        card = classifier.card
+        self.grid = plan(micrograph, card, options)
+        self.wanted = np.ones(self.grid.shape, dtype=bool) if wanted is None else wanted
+        self.minerals = card.mineral_table
+        given = options.min_confidence
+        self.min_confidence = card.min_confidence if given is None else given
+        self.batch: BatchSize = classifier.batch_size(options.batch_size)
+        self.check = PictureCheck()
+        self.notices: list[str] = []
+        self._told: list[str] = list(classifier.notices)
+        self.evidence: EvidenceSum | None = None
+
+    def predict(self, tiles: TileBatch) -> Generator[tuple[TileBatch, Evidence | None]]:
+        """Forward passes over tiles that have data, in smaller batches when memory runs out."""
+        rest = tiles.pick(tiles.finite)
+        if not tiles.finite.all():
+            yield tiles.pick(~tiles.finite), None
+        while len(rest.rows):
+            count = min(self.batch.size, len(rest.rows))
+            begun = time.perf_counter()
+            try:
+                evidence = self.classifier.predict(rest.pixels[:count])
+            except RuntimeError as error:
+                if not _out_of_memory(error):
+                    raise
+                self._halve(error)
+                continue
+            self.batch.record(count, time.perf_counter() - begun)
+            if not np.isfinite(evidence.logits).all():
+                raise DeviceError(
+                    f"{self.classifier.device.title} computed values that are not finite in "
+                    f"{self.classifier.precision}; choose the precision 'fp32' or the device 'cpu'"
+                )
+            yield rest.pick(slice(count)), evidence
+            rest = rest.pick(slice(count, None))
+
+    def take_in(self, part: tuple[TileBatch, Evidence | None]) -> tuple[str, CellUpdate | None]:
+        """Add the evidence of a batch; returns what to tell and the cells that are known now."""
+        tiles, evidence = part
+        notice = "; ".join(self._told)
+        self.notices += self._told
+        self._told = []
+        if evidence is None:
+            return notice, None
+        if self.evidence is None:
+            classes, side = evidence.class_maps.shape[1:3]
+            self.evidence = EvidenceSum(self.grid, classes=classes, map_px=side)
+        for row, column, maps in zip(tiles.rows, tiles.columns, evidence.class_maps, strict=True):
+            self.evidence.add(int(row), int(column), maps)
+        self.check.add(tiles.pixels)
+        return notice, self._update(tiles)
+
+    def _update(self, tiles: TileBatch) -> CellUpdate:
+        top, bottom = int(tiles.rows.min()), int(tiles.rows.max()) + self.grid.overlap
+        left, right = int(tiles.columns.min()), int(tiles.columns.max()) + self.grid.overlap
+        area = (slice(top, bottom), slice(left, right))
+        labels, probabilities, processed, _ = self._answers(*area)
+        rows, columns = np.nonzero(processed)
+        return CellUpdate(
+            rows + top, columns + left, labels[processed], probabilities.max(axis=-1)[processed]
+        )
+
+    def _answers(
+        self, rows: slice = slice(None), columns: slice = slice(None)
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]:
+        evidence = self.evidence or EvidenceSum(self.grid, classes=len(self.minerals), map_px=1)
+        logits, maps, answered = evidence.cells(rows, columns)
+        processed = answered & self.wanted[rows, columns]
+        probabilities = self.classifier.probabilities(logits) * processed[..., np.newaxis]
+        labels = label_cells(probabilities, processed, self.minerals, min_confidence=self.min_confidence)
+        return labels, probabilities, processed, maps
+
+    def _halve(self, error: RuntimeError) -> None:
+        if not self.batch.halve():
+            raise DeviceError(
+                f"{self.classifier.device.title} has too little free memory for a single tile of "
+                f"{self.classifier.card.architecture}; close other programs or choose a smaller model"
+            ) from error
+        if self.classifier.device.torch_device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._told.append(f"memory ran out: going on with batches of {self.batch.size}")
+
+    def result(self, *, complete: bool, tiles: int) -> MineralMap:
+        """Return the map of what was gathered."""
+        labels, probabilities, processed, maps = self._answers()
+        card, micrograph = self.classifier.card, self.micrograph
+        side = maps.shape[1] // self.grid.rows
+        maps = maps * np.kron(processed, np.ones((side, side), np.uint8))
+        run_record = RunRecord(
+            options=self.options,
+            min_confidence=self.min_confidence,
+            temperature=card.temperature,
+            device=self.classifier.device.title,
+            precision=self.classifier.precision,
+            batch_size=self.batch.size,
+            tiles=tiles,
+            seconds=round(time.perf_counter() - self.begun, 3),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            complete=complete,
+            notices=tuple(self.notices),
+            software={name: version(name) for name in ("napari-ore-minerals", "torch", "timm", "numpy")},
+        )
+        return MineralMap(
+            grid=self.grid,
+            labels=labels,
+            probabilities=probabilities,
+            class_maps=maps.astype(np.float16),
+            processed=processed,
+            minerals=self.minerals,
+            um_per_px=micrograph.um_per_px,
+            um_per_px_source=micrograph.um_per_px_source,
+            picture=picture_record(micrograph),
+            model=ModelRecord(
+                name=card.name,
+                version=card.version,
+                architecture=card.architecture,
+                weights_sha256=card.weights_sha256,
+            ),
+            run=run_record,
+            warnings=(
+                *self.check.warnings(),
+                *check_map(labels, probabilities, processed, self.minerals),
+                *_scale_warnings(micrograph, card, self.options),
+            ),
+        )
+
+
+def picture_record(micrograph: Micrograph) -> PictureRecord:
+    """Return what a result remembers of a picture."""
+    return PictureRecord(
+        name=micrograph.name,
+        path=None if micrograph.path is None else str(micrograph.path),
+        height_px=micrograph.height_px,
+        width_px=micrograph.width_px,
+        fingerprint=micrograph.fingerprint(),
+        guesses=tuple(map(str, micrograph.guesses)),
+    )
+
+
+def _scale_warnings(micrograph: Micrograph, card: ModelCard, options: ClassifyOptions) -> tuple[str, ...]:
+    if card.um_per_px is None or options.tile_px is not None:
+        return ()
+    if micrograph.um_per_px is None:
+        return (
+            (
+                f"the picture's um/px is not known: tiles have {card.tile_px} px instead of the "
+                f"{card.tile_px * card.um_per_px:.0f} um of the model's training; give um/px if you know it"
+            ),
+        )
+    ratio = micrograph.um_per_px / card.um_per_px
+    if 1 / 3 <= ratio <= 3:
+        return ()
+    return (
+        (
+            f"the picture has {micrograph.um_per_px:g} um/px, the model was trained at {card.um_per_px:g}: "
+            "check the scale, or expect a poor map"
+        ),
+    )
+
+
+def _in_order(grid: TileGrid, positions: NDArray[np.intp], first: Window | None) -> NDArray[np.intp]:
+    """Order tiles by the distance of their run from the part that is wanted first."""
+    if first is None or not len(positions):
+        return positions
+    middle = np.array([first.row + first.height / 2, first.column + first.width / 2])
+    half = np.maximum(np.array([first.height, first.width]) / 2, 1)
+    runs = positions // np.array([1, RUN_TILES])
+    centres = (runs * [1, RUN_TILES] + [0, RUN_TILES / 2 - 0.5]) * grid.stride_px + grid.tile_px / 2
+    reach = np.abs(centres - middle) - [grid.tile_px / 2, RUN_TILES * grid.stride_px / 2]
+    distance = (np.maximum(reach, 0) / half).max(axis=1)
+    return positions[np.lexsort((positions[:, 1], positions[:, 0], distance))]
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Tell a shortage of memory from other errors; torch's CPU allocator raises a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
