@@ -68,11 +68,12 @@ def open_photograph(path: Path) -> Opened:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PictureError(
-            f"{name}: has too many pixels to be decoded whole ({error}); save it as a tiled TIFF, which is "
-            "read in pieces."
+            f"{name}: has too many pixels to be decoded whole; save it as a tiled TIFF, which is read in pieces."
         ) from error
-    except (UnidentifiedImageError, *READ_ERRORS) as error:
-        raise PictureError(f"{name}: is damaged or not a picture ({reason(error)}); save it anew.") from error
+    except UnidentifiedImageError as error:
+        raise PictureError(f"{name}: is a picture damaged from its first bytes on; save it anew.") from error
+    except READ_ERRORS as error:
+        raise PictureError(f"{name}: is a damaged picture ({reason(error)}); save it anew.") from error
     return Opened(ArrayPlane(values, Layout(0, 1, 2), name), colours, guesses)
 
 

@@ -17,7 +17,7 @@ from napari_ore_minerals.images.blocks import MAX_BLOCK_BYTES, READ_ERRORS, Arra
 from napari_ore_minerals.images.interpretation import Colours
 from napari_ore_minerals.images.layout import layout_of
 from napari_ore_minerals.images.photographs import Opened, check_expansion
-from napari_ore_minerals.images.pixels import Guess, ReadOptions
+from napari_ore_minerals.images.pixels import Guess, ReadOptions, Window
 from napari_ore_minerals.images.raw_rows import LARGE_STRIP_BYTES, RawRows
 from napari_ore_minerals.images.scale import Scale, ome_pixels, ome_scale, tag_scale
 from napari_ore_minerals.images.turned import TurnedPlane
@@ -79,6 +79,7 @@ def _open(tiff: tifffile.TiffFile, path: Path, options: ReadOptions) -> Opened:
     if 2 <= orientation <= 8:
         plane = TurnedPlane(plane, orientation)
         guesses += (Guess("orientation", "turned upright", f"the TIFF orientation tag is {orientation}"),)
+    plane.read(Window(0, 0, 1, 1))  # so that what cannot be decoded is refused at the door
     finest = series.levels[0].shape[layout.columns] / shape[layout.columns]
     return Opened(plane, colours, guesses, _scale(tiff, series.levels[0].keyframe, pixels, finest))
 
@@ -117,9 +118,9 @@ def _colour_guess(shape: tuple[int, ...], axes: str, page: tifffile.TiffPage) ->
 def _check(tiff: tifffile.TiffFile, level: tifffile.TiffPageSeries, name: str) -> None:
     """Refuse, from the header alone, a file that cannot hold what it claims."""
     page, size = level.keyframe, int(tiff.filehandle.size)
-    if level.dtype is None or page.dtype is None or level.dtype.itemsize == 0:
+    if level.dtype is None or level.dtype.itemsize == 0 or page.samplesperpixel < 1:
         raise PictureError(
-            f"{name}: has values of {page.bitspersample} bits, which cannot be read; save it anew."
+            f"{name}: has {page.samplesperpixel} samples of {page.bitspersample} bits, no picture; save it anew."
         )
     check_expansion(int(np.prod(level.shape, dtype=object)) * level.dtype.itemsize, size, name)
     strip = int(np.prod(page.chunks, dtype=object)) * level.dtype.itemsize
@@ -131,16 +132,18 @@ def _check(tiff: tifffile.TiffFile, level: tifffile.TiffPageSeries, name: str) -
     if level.dataoffset is not None and level.dataoffset + level.nbytes > size and not level.is_truncated:
         raise PictureError(f"{name}: is cut off; {level.dataoffset + level.nbytes - size} bytes are missing.")
     for part in islice(level.pages, CHECKED_PAGES):
-        if part is None:
-            continue
-        ends = np.array(part.dataoffsets, np.float64) + np.array(part.databytecounts, np.float64)
-        needed = int(np.prod(page.chunked, dtype=object))
-        if (
-            len(ends) == 0
-            or ends.max() > part.parent.filehandle.size
-            or (not page.is_tiled and len(ends) < needed)
-        ):
-            raise PictureError(f"{name}: is cut off, its pixels are not in the file; copy or save it anew.")
+        if part is not None:
+            _check_pieces(part, page, name)
+
+
+def _check_pieces(part: tifffile.TiffPage | tifffile.TiffFrame, page: tifffile.TiffPage, name: str) -> None:
+    starts = np.array(part.dataoffsets, np.float64)
+    counts = np.array(part.databytecounts, np.float64)
+    absent = (starts == 0) | (counts == 0)  # single tiles may be left out where there is nothing to show
+    too_few = len(starts) < int(np.prod(page.chunked, dtype=object)) or absent.any()
+    beyond = (starts + counts > part.parent.filehandle.size).any()
+    if beyond or absent.all() or (too_few and not page.is_tiled):
+        raise PictureError(f"{name}: is cut off, its pixels are not in the file; copy or save it anew.")
 
 
 def _is_raw(level: tifffile.TiffPageSeries) -> bool:
