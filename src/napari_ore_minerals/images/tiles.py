@@ -285,18 +285,20 @@ class TileReader:
 
 
 def _reflected(micrograph: Micrograph, window: Window) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
-    """Read a window that may reach over the lower and right edge, filled by reflection."""
-    inside = Window(
-        window.row,
-        window.column,
-        min(window.height, micrograph.height_px - window.row),
-        min(window.width, micrograph.width_px - window.column),
-    )
-    rgb, finite = micrograph.read(inside)
-    missing = ((0, window.height - inside.height), (0, window.width - inside.width))
-    if missing != ((0, 0), (0, 0)):
-        rgb = np.pad(rgb, (*missing, (0, 0)), mode="reflect")
-        finite = None if finite is None else np.pad(finite, missing, mode="reflect")
+    """Read a window that may reach over the lower and right edge, filled by reflecting the picture there."""
+    over_rows = max(0, window.row + window.height - micrograph.height_px)
+    over_columns = max(0, window.column + window.width - micrograph.width_px)
+    if not over_rows and not over_columns:
+        return micrograph.read(window)
+    top = max(0, min(window.row, micrograph.height_px - 1 - over_rows))
+    left = max(0, min(window.column, micrograph.width_px - 1 - over_columns))
+    height = window.row + window.height - over_rows - top
+    width = window.column + window.width - over_columns - left
+    rgb, finite = micrograph.read(Window(top, left, height, width))
+    missing = ((0, over_rows), (0, over_columns))
+    rows, columns = slice(window.row - top, None), slice(window.column - left, None)
+    rgb = np.pad(rgb, (*missing, (0, 0)), mode="reflect")[rows, columns]
+    finite = None if finite is None else np.pad(finite, missing, mode="reflect")[rows, columns]
     return rgb, finite
 
 

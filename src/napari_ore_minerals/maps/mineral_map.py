@@ -164,7 +164,8 @@ class EvidenceSum:
         rows, columns = slice(*rows.indices(self.grid.rows)), slice(*columns.indices(self.grid.columns))
         tiles, m = self._tiles[rows, columns], self.places
         total = self._total[:, rows.start * m : rows.stop * m, columns.start * m : columns.stop * m]
-        maps = total / np.maximum(np.kron(tiles, np.ones((m, m), np.float32)), 1)
+        covering: NDArray[np.float32] = np.kron(tiles, np.ones((m, m))).astype(np.float32)
+        maps = total / np.maximum(covering, 1.0)
         logits: NDArray[np.float32] = maps.reshape(len(maps), tiles.shape[0], m, tiles.shape[1], m).mean(
             axis=(2, 4)
         )

@@ -104,4 +104,5 @@ def build_network(architecture: Architecture, classes: int) -> nn.Module:
         return network
     import timm
 
-    return timm.create_model(architecture, pretrained=False, num_classes=classes)
+    known: nn.Module = timm.create_model(architecture, pretrained=False, num_classes=classes)
+    return known

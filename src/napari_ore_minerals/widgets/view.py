@@ -1,0 +1,31 @@
+"""``ore-minerals view``: napari with the Classify dock, and a picture or a sample in it."""
+
+from __future__ import annotations
+
+import sys
+
+PLUGIN = "napari-ore-minerals"
+
+
+def main(arguments: list[str]) -> int:
+    """Open the viewer; returns the exit code after it was closed."""
+    try:
+        import napari
+    except ImportError:
+        sys.stderr.write("napari is not installed: pip install 'napari-ore-minerals[all]'\n")
+        return 1
+    viewer = napari.Viewer(title="Ore minerals")
+    viewer.window.add_plugin_dock_widget(PLUGIN, "Classify")
+    for argument in arguments:
+        if argument == "--sample":
+            from napari_ore_minerals.widgets.sample_data import SAMPLE_KEYS
+
+            viewer.open_sample(PLUGIN, SAMPLE_KEYS[0])
+        else:
+            viewer.open(argument)
+    napari.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
