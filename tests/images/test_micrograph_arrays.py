@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import dask.array as da
 import numpy as np
@@ -251,6 +252,7 @@ def test_levels_of_a_pyramid() -> None:
         "picture.png",
         None,
         3,
+        SimpleNamespace(shape=(5, 5), dtype="torch.uint8"),
     ],
     ids=lambda thing: str(getattr(thing, "shape", thing)),
 )
@@ -383,6 +385,11 @@ def test_options_are_checked(wrong: dict[str, object]) -> None:
 def test_depth_is_for_whole_numbers() -> None:
     with pytest.raises(OptionError, match="value_range"):
         read(COLOUR / 255, bit_depth=8)
+
+
+def test_plane_may_be_a_numpy_number() -> None:
+    assert ReadOptions(plane=np.int64(3)) == ReadOptions(plane=(3,)) == ReadOptions(plane=3)
+    assert ReadOptions(plane=np.array([1, 2])).plane == (1, 2)
 
 
 def test_guesses_can_be_shown() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import tifffile
 from hypothesis import given, settings
@@ -375,3 +377,46 @@ def test_what_is_read_belongs_to_the_reader() -> None:
     picture = Micrograph.from_array(original)
     picture.read().rgb[:] = 0
     np.testing.assert_array_equal(original, COLOUR)
+
+
+def test_windows_from_many_threads(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "t.tif", COLOUR, tile=(16, 16), compression="zlib", photometric="rgb")
+    picture = Micrograph.open(tmp_path / "t.tif")
+    windows = [Window(row, column, 20, 20) for row in range(0, 130, 5) for column in range(0, 190, 5)]
+    with ThreadPoolExecutor(8) as pool:
+        for window, pixels in zip(windows, pool.map(picture.read, windows), strict=True):
+            expected = COLOUR[window.row : window.row + 20, window.column : window.column + 20]
+            np.testing.assert_array_equal(pixels.rgb, expected)
+
+
+def test_files_are_closed_with_their_micrograph(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "t.tif", COLOUR, tile=(16, 16), photometric="rgb")
+    process = psutil.Process()
+    Micrograph.open(tmp_path / "t.tif").read()
+    before = len(process.open_files())
+    for _ in range(20):
+        Micrograph.open(tmp_path / "t.tif").read(Window(0, 0, 3, 3))
+    assert len(process.open_files()) <= before
+
+
+def test_plane_in_another_file_that_is_missing(tmp_path: Path) -> None:
+    """OME-TIFF may spread its planes over files; a missing one must not be read as black."""
+    planes = RNG.integers(0, 256, (2, 40, 50), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "a.ome.tif", planes[0], photometric="minisblack", compression="zlib")
+    element = (
+        '<TiffData FirstZ="{0}" FirstC="0" FirstT="0" IFD="0" PlaneCount="1">'
+        '<UUID FileName="{1}.ome.tif">urn:uuid:{0}</UUID></TiffData>'
+    )
+    text = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:0">'
+        '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" SizeX="50" SizeY="40" '
+        'SizeZ="2" SizeC="1" SizeT="1"><Channel ID="Channel:0:0" SamplesPerPixel="1"/>'
+        + element.format(0, "a")
+        + element.format(1, "b")
+        + "</Pixels></Image></OME>"
+    )
+    tifffile.tiffcomment(tmp_path / "a.ome.tif", text.encode())
+    first = Micrograph.open(tmp_path / "a.ome.tif", options=ReadOptions(plane=0))
+    np.testing.assert_array_equal(first.read().rgb[..., 0], planes[0])
+    with pytest.raises(PictureError, match="another file"):
+        Micrograph.open(tmp_path / "a.ome.tif", options=ReadOptions(plane=1))

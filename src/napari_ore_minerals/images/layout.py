@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,7 +115,7 @@ def layout_of(shape: tuple[int, ...], axes: str, options: ReadOptions, name: str
     """
     if "Y" not in axes or "X" not in axes or len(axes) != len(shape):
         raise PictureError(f"{name}: axes {axes!r} of shape {shape} have no rows or no columns.")
-    if 0 in shape or np.prod(shape, dtype=object) > MAX_VALUES:
+    if 0 in shape or math.prod(shape) > MAX_VALUES:
         raise PictureError(f"{name}: has shape {shape}, which is empty or too large to be a picture.")
     rows, columns = axes.index("Y"), axes.index("X")
     channels = _channel_axis(shape, axes)

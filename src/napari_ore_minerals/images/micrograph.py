@@ -10,6 +10,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_ore_minerals.errors import OptionError, PictureError
 from napari_ore_minerals.images.blocks import ArrayPlane, reason
 from napari_ore_minerals.images.interpretation import Colours, InterpretedSource, interpret
@@ -237,8 +239,13 @@ def _level(array: Any, level: int, name: str) -> Any:
 
 def _shape(array: Any, name: str) -> tuple[int, ...]:
     shape = getattr(array, "shape", None)
-    if shape is None or not hasattr(array, "dtype") or not hasattr(array, "__getitem__"):
-        raise PictureError(f"{name}: is a {type(array).__name__}, not an array with a shape and a dtype.")
+    try:
+        np.dtype(array.dtype)
+    except (AttributeError, TypeError) as error:
+        kind = type(array).__name__
+        raise PictureError(f"{name}: is a {kind}, not an array with a shape and a numpy dtype.") from error
+    if shape is None or not hasattr(array, "__getitem__"):
+        raise PictureError(f"{name}: is a {type(array).__name__}, not an array with a shape.")
     try:
         return tuple(int(length) for length in shape)
     except ValueError as error:

@@ -90,7 +90,7 @@ class Guess:
 
 
 def _as_tuple(value: Any) -> Any:
-    return (value,) if isinstance(value, int) else value
+    return None if value is None else tuple(np.atleast_1d(value).tolist())
 
 
 class ReadOptions(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+import math
 from pathlib import Path
 from typing import Any
 from weakref import finalize
@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from napari_ore_minerals.errors import OptionError, PictureError
 from napari_ore_minerals.images.blocks import MAX_BLOCK_BYTES, READ_ERRORS, ArrayLike, ArrayPlane, reason
 from napari_ore_minerals.images.interpretation import Colours
-from napari_ore_minerals.images.layout import layout_of
+from napari_ore_minerals.images.layout import Layout, layout_of
 from napari_ore_minerals.images.photographs import Opened, check_expansion
 from napari_ore_minerals.images.pixels import Guess, ReadOptions, Window
 from napari_ore_minerals.images.raw_rows import LARGE_STRIP_BYTES, RawRows
 from napari_ore_minerals.images.scale import Scale, ome_pixels, ome_scale, tag_scale
 from napari_ore_minerals.images.turned import TurnedPlane
 
-CHECKED_PAGES = 256
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, SEPARATED, YCBCR = 0, 1, 2, 3, 5, 6
 ALPHA = (1, 2)
 JPEG_COMPRESSIONS = (6, 7, 34892, 33007)
@@ -70,7 +69,7 @@ def _open(tiff: tifffile.TiffFile, path: Path, options: ReadOptions) -> Opened:
     else:
         guesses += _colour_guess(shape, axes, level.keyframe)
     layout = layout_of(shape, axes, options, name)
-    _check(tiff, level, name)
+    _check(tiff, level, layout, name)
     pixels = ome_pixels(tiff.ome_metadata or "", number) if tiff.is_ome else {}
     channels = 1 if layout.channels is None else shape[layout.channels]
     colours = _colours(level.keyframe, channels, _told_bits(level.keyframe, pixels), name)
@@ -86,7 +85,7 @@ def _open(tiff: tifffile.TiffFile, path: Path, options: ReadOptions) -> Opened:
 
 def _largest_series(tiff: tifffile.TiffFile, name: str) -> tuple[int, tuple[Guess, ...]]:
     """Choose the picture of a file that also holds labels, macros or thumbnails."""
-    sizes = [int(np.prod(series.shape, dtype=object)) if series.shape else 0 for series in tiff.series]
+    sizes = [math.prod(series.shape) if series.shape else 0 for series in tiff.series]
     if not sizes or max(sizes) == 0:
         raise PictureError(f"{name}: is a TIFF file without a picture; save it anew.")
     number = sizes.index(max(sizes))
@@ -115,15 +114,15 @@ def _colour_guess(shape: tuple[int, ...], axes: str, page: tifffile.TiffPage) ->
     return ()
 
 
-def _check(tiff: tifffile.TiffFile, level: tifffile.TiffPageSeries, name: str) -> None:
+def _check(tiff: tifffile.TiffFile, level: tifffile.TiffPageSeries, layout: Layout, name: str) -> None:
     """Refuse, from the header alone, a file that cannot hold what it claims."""
     page, size = level.keyframe, int(tiff.filehandle.size)
     if level.dtype is None or level.dtype.itemsize == 0 or page.samplesperpixel < 1:
         raise PictureError(
             f"{name}: has {page.samplesperpixel} samples of {page.bitspersample} bits, no picture; save it anew."
         )
-    check_expansion(int(np.prod(level.shape, dtype=object)) * level.dtype.itemsize, size, name)
-    strip = int(np.prod(page.chunks, dtype=object)) * level.dtype.itemsize
+    check_expansion(math.prod(level.shape) * level.dtype.itemsize, size, name)
+    strip = math.prod(page.chunks) * level.dtype.itemsize
     if strip > MAX_BLOCK_BYTES and not _is_raw(level):
         raise PictureError(
             f"{name}: its strips or tiles unpack to {strip // 2**20} MiB each, and one must fit into "
@@ -131,16 +130,32 @@ def _check(tiff: tifffile.TiffFile, level: tifffile.TiffPageSeries, name: str) -
         )
     if level.dataoffset is not None and level.dataoffset + level.nbytes > size and not level.is_truncated:
         raise PictureError(f"{name}: is cut off; {level.dataoffset + level.nbytes - size} bytes are missing.")
-    for part in islice(level.pages, CHECKED_PAGES):
-        if part is not None:
-            _check_pieces(part, page, name)
+    for part in _pages(level, layout):
+        if part is None:
+            raise PictureError(
+                f"{name}: the plane lies in another file, which is not beside it; copy all of them."
+            )
+        _check_pieces(part, page, name)
+
+
+def _pages(
+    level: tifffile.TiffPageSeries, layout: Layout
+) -> list[tifffile.TiffPage | tifffile.TiffFrame | None]:
+    """Pages that hold the chosen plane: one, or one for each colour."""
+    stacked = len(level.shape) - level.keyframe.ndim
+    if stacked <= 0 or level.dataoffset is not None:
+        return [level.keyframe]
+    lengths = level.shape[:stacked]
+    numbers = np.arange(math.prod(lengths)).reshape(lengths)
+    chosen = numbers[layout.key(slice(0, 1), slice(0, 1))[:stacked]]
+    return [level.pages[int(number)] for number in np.ravel(chosen)]
 
 
 def _check_pieces(part: tifffile.TiffPage | tifffile.TiffFrame, page: tifffile.TiffPage, name: str) -> None:
     starts = np.array(part.dataoffsets, np.float64)
     counts = np.array(part.databytecounts, np.float64)
     absent = (starts == 0) | (counts == 0)  # single tiles may be left out where there is nothing to show
-    too_few = len(starts) < int(np.prod(page.chunked, dtype=object)) or absent.any()
+    too_few = len(starts) < math.prod(page.chunked) or absent.any()
     beyond = (starts + counts > part.parent.filehandle.size).any()
     if beyond or absent.all() or (too_few and not page.is_tiled):
         raise PictureError(f"{name}: is cut off, its pixels are not in the file; copy or save it anew.")
@@ -160,7 +175,7 @@ def _is_raw(level: tifffile.TiffPageSeries) -> bool:
 
 def _array(level: tifffile.TiffPageSeries, path: Path) -> ArrayLike:
     page = level.keyframe
-    if _is_raw(level) and int(np.prod(page.chunks)) * level.dtype.itemsize > LARGE_STRIP_BYTES:
+    if _is_raw(level) and math.prod(page.chunks) * level.dtype.itemsize > LARGE_STRIP_BYTES:
         dtype = level.dtype.newbyteorder(page.parent.byteorder)
         return RawRows(path, level.dataoffset or 0, tuple(level.shape), dtype, level.axes.index("Y"))
     array: ArrayLike = zarr.open_array(level.aszarr(level=0), mode="r")
