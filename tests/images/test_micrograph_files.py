@@ -220,8 +220,10 @@ def test_pyramid_levels_and_their_scale(tmp_path: Path) -> None:
         Micrograph.open(tmp_path / "ore.ome.tif", options=ReadOptions(level=3))
 
 
+@pytest.mark.parametrize("raw", [False, True], ids=["zarr", "raw rows"])
 @pytest.mark.parametrize("axes", ["ZYXS", "TZYXS", "ZCYX"])
-def test_stack_needs_a_plane(axes: str, tmp_path: Path) -> None:
+def test_stack_needs_a_plane(axes: str, raw: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_ore_minerals.images.tiff.LARGE_STRIP_BYTES", 1000 if raw else 2**40)
     lengths = {"Z": 5, "T": 2, "Y": 40, "X": 50, "S": 3, "C": 3}
     values = RNG.integers(0, 256, [lengths[axis] for axis in axes], dtype=np.uint8)
     photometric = "rgb" if axes.endswith("S") else "minisblack"
@@ -247,7 +249,9 @@ def test_three_grey_pages_are_no_colours_until_told(tmp_path: Path) -> None:
     np.testing.assert_array_equal(picture.read().rgb, COLOUR)
 
 
-def test_imagej_stack(tmp_path: Path) -> None:
+@pytest.mark.parametrize("raw", [False, True], ids=["zarr", "raw rows"])
+def test_imagej_stack(raw: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_ore_minerals.images.tiff.LARGE_STRIP_BYTES", 1000 if raw else 2**40)
     values = RNG.integers(0, 256, (4, 40, 50), dtype=np.uint8)
     tifffile.imwrite(tmp_path / "s.tif", values, imagej=True, metadata={"axes": "ZYX"})
     picture = Micrograph.open(tmp_path / "s.tif", options=ReadOptions(plane=2))

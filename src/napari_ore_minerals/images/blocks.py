@@ -60,9 +60,9 @@ class Plane(Protocol):
 class ArrayPlane:
     """One picture inside an array.
 
-    Blocks of a few chunks are kept, the least recently used first to go, up to 64 MiB (or one block, if
-    that is larger): neighbouring windows do not decode the same strip again.  Threads that want the
-    same block wait for the one that reads it.
+    Blocks of a few chunks are kept, the least recently used first to go, up to 64 MiB (or two blocks, if
+    they are larger, up to 512 MiB): neighbouring windows do not decode the same strip again.  Threads
+    that want the same block wait for the one that reads it.
     """
 
     def __init__(self, array: ArrayLike, layout: Layout, name: str) -> None:
@@ -78,6 +78,8 @@ class ArrayPlane:
         self._lock = Lock()
         widest = int(np.diff(self._row_edges).max()) * int(np.diff(self._column_edges).max())
         block_bytes = widest * self.channels * self.dtype.itemsize
+        # A window may lie on the border of two bands of strips; dropping one of them would decode both anew.
+        self._limit = max(CACHE_BYTES, min(2 * block_bytes, MAX_BLOCK_BYTES))
         self._direct = isinstance(array, np.ndarray) or block_bytes > MAX_BLOCK_BYTES
 
     def read(self, window: Window) -> NDArray[Any]:
@@ -120,12 +122,12 @@ class ArrayPlane:
 
     def _account(self, future: Future[NDArray[Any]], key: tuple[int, int]) -> None:
         with self._lock:
-            if future.cancelled() or future.exception() is not None:
+            if not _succeeded(future):
                 del self._blocks[key]
                 return
             self._bytes += future.result().nbytes
-            finished = [other for other, block in self._blocks.items() if block.done()]
-            while self._bytes > CACHE_BYTES and len(finished) > 1:
+            finished = [other for other, block in self._blocks.items() if _succeeded(block)]
+            while self._bytes > self._limit and len(finished) > 1:
                 self._bytes -= self._blocks.pop(finished.pop(0)).result().nbytes
 
     def _load(self, rows: slice, columns: slice) -> NDArray[Any]:
@@ -142,6 +144,10 @@ class ArrayPlane:
 def reason(error: BaseException) -> str:
     """Say in one line what a library complains about."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def _succeeded(future: Future[NDArray[Any]]) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None
 
 
 def _touched(edges: list[int], start: int, stop: int) -> list[tuple[int, tuple[int, int]]]:
