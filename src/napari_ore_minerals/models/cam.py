@@ -94,7 +94,7 @@ def explain(
     class_index
         Output to explain; None for the predicted one.
     method
-        ``"cam"`` is `class_maps`; the others are those of pytorch-grad-cam (Gildenblat and contributors 2021).
+        ``"cam"`` is `class_maps` without the bias; the others are those of pytorch-grad-cam (Gildenblat and contributors 2021).
 
     Returns
     -------
@@ -114,8 +114,10 @@ def explain(
             class_index = int(class_maps(network, batch)[0].argmax())
     if method == "cam":
         with torch.no_grad():
-            maps = class_maps(network, batch)[1][:, class_index : class_index + 1]
-        return _scaled(maps, size=int(batch.shape[-1]))
+            evidence = class_maps(network, batch)[1][:, class_index : class_index + 1]
+        bias = _bias(classifier_layer(network))
+        without_bias = evidence if bias is None else evidence - bias.detach()[class_index]
+        return _scaled(without_bias, size=int(batch.shape[-1]))
     return _grad_cam(network, batch, class_index, method)
 
 
