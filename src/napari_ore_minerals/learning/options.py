@@ -1,0 +1,74 @@
+"""How to train: declared once, for the command line, the dock, the run record and the card."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from napari_ore_minerals.models.devices import DeviceName, Precision
+
+from .augmentation import Augmentation
+
+
+class TrainOptions(BaseModel):
+    """How to train."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        10, title="Epochs", description="Passes over the training samples"
+    )
+    samples_per_epoch: Annotated[int, Field(ge=1)] | None = Field(
+        None, title="Samples per epoch", description="Tiles drawn per epoch; empty for as many as there are"
+    )
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = Field(
+        32, title="Batch size", description="Tiles per step"
+    )
+    learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        1e-3, title="Learning rate", description="The largest of the schedule"
+    )
+    optimizer: Literal["adam", "adamw"] = Field("adamw", title="Optimizer", description="Adam or AdamW")
+    weight_decay: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        0.05, title="Weight decay", description="Of AdamW"
+    )
+    schedule: Literal["constant", "cosine"] = Field(
+        "cosine", title="Schedule", description="Learning rate after the warm-up"
+    )
+    warm_up: Annotated[float, Field(ge=0.0, le=0.5)] = Field(
+        0.05, title="Warm-up", description="Share of the steps in which the learning rate grows"
+    )
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.05, title="Label smoothing", description="Share of each target given to all classes alike"
+    )
+    dense_weight: Annotated[float, Field(ge=0.0, le=100.0)] = Field(
+        1.0, title="Weight of class maps", description="Of the loss at every cell against that of the tile"
+    )
+    averaging: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.0, title="Weight averaging", description="Decay of a moving average of the weights; 0 for none"
+    )
+    balanced: bool = Field(True, title="Balance classes", description="Draw rare classes more often")
+    augmentation: Augmentation = Field("laboratory", title="Augmentation", description="Which set of changes")
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, title="Seed", description="Of all randomness")
+    device: DeviceName = Field("auto", title="Device", description="Where to compute")
+    precision: Precision = Field("auto", title="Precision", description="Number format of the network")
+
+    @classmethod
+    def preset(cls, name: Literal["paper", "fast"]) -> TrainOptions:
+        """Return the options of the paper (Adam, 1e-6, batches of 16, 20 epochs), or quick ones."""
+        if name == "fast":
+            return cls(epochs=5, averaging=0.99)
+        return cls(
+            epochs=20,
+            batch_size=16,
+            learning_rate=1e-6,
+            optimizer="adam",
+            weight_decay=0.0,
+            schedule="constant",
+            warm_up=0.0,
+            label_smoothing=0.0,
+            balanced=False,
+            augmentation="paper",
+            dense_weight=0.0,
+            precision="fp32",
+        )

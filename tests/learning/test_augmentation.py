@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_ore_minerals.learning.augmentation import (
+    TRANSFORMS,
+    Batch,
+    augment,
+    automatic_gamma,
+    class_cells,
+    random_erasing,
+    random_flips,
+    random_quarter_turns,
+    random_zoom,
+)
+from napari_ore_minerals.learning.dataset import UNKNOWN
+
+TRANSFORM_LIST = sorted({t for kinds in TRANSFORMS.values() for t in kinds}, key=lambda t: t.__name__)
+
+
+def batch_of(samples, count: int = 16) -> Batch:
+    return Batch(
+        torch.from_numpy(samples.tiles[:count]).permute(0, 3, 1, 2).float() / 255,
+        torch.from_numpy(samples.fractions[:count]),
+        torch.from_numpy(samples.dense[:count]),
+    )
+
+
+def striped(count: int = 32) -> Batch:
+    """Tiles whose red tells the class index of each cell: 0.0, 0.2 ... 1.0."""
+    generator = torch.Generator().manual_seed(3)
+    dense = torch.randint(0, 6, (count, 4, 4), generator=generator).to(torch.uint8)
+    red = (dense.float() / 5).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    tiles = torch.stack([red, torch.zeros_like(red), torch.zeros_like(red)], dim=1)
+    return Batch(tiles, class_cells(dense, 6).mean(dim=(2, 3)), dense)
+
+
+@pytest.mark.parametrize("transform", TRANSFORM_LIST, ids=lambda t: t.__name__)
+def test_shapes_and_ranges_stay(samples, transform):
+    batch = batch_of(samples)
+    before = [value.clone() for value in batch]
+    changed = transform(batch, torch.Generator().manual_seed(0))
+    assert changed.tiles.shape == batch.tiles.shape
+    assert float(changed.tiles.min()) >= 0.0
+    assert float(changed.tiles.max()) <= 1.0
+    assert changed.dense.shape == batch.dense.shape
+    assert changed.dense.dtype == torch.uint8
+    torch.testing.assert_close(changed.fractions.sum(dim=1), torch.ones(len(batch.tiles)))
+    for value, copy in zip(batch, before, strict=True):
+        assert torch.equal(value, copy), "the batch that was given is changed"
+
+
+@pytest.mark.parametrize("kind", ["none", "paper", "laboratory"])
+def test_the_same_seed_gives_the_same_batch(samples, kind):
+    first, second = (augment(batch_of(samples), kind, torch.Generator().manual_seed(5)) for _ in range(2))
+    assert torch.equal(first.tiles, second.tiles)
+    assert torch.equal(first.dense, second.dense)
+
+
+@pytest.mark.parametrize("transform", [random_flips, random_quarter_turns])
+def test_dense_targets_move_with_the_pixels(transform):
+    batch = striped()
+    changed = transform(batch, torch.Generator().manual_seed(0))
+    read = (changed.tiles[:, 0, 4::8, 4::8] * 5).round().to(torch.uint8)
+    assert torch.equal(read, changed.dense)
+    assert not torch.equal(changed.dense, batch.dense)
+
+
+def test_zoom_moves_dense_targets_and_shares_with_the_pixels():
+    batch = striped()
+    changed = random_zoom(batch, torch.Generator().manual_seed(0), smallest=0.4, largest=0.6)
+    read = changed.tiles[:, 0, 4::8, 4::8] * 5
+    inside = (read - read.round()).abs() < 0.01  # cell centres that do not lie on an edge
+    assert inside.float().mean() > 0.4
+    agree = (read.round().to(torch.uint8) == changed.dense)[inside].float().mean()
+    assert agree > 0.97
+    torch.testing.assert_close(changed.fractions, class_cells(changed.dense, 6).mean(dim=(2, 3)))
+
+
+def test_tiles_without_dense_targets_keep_their_shares():
+    batch = striped()._replace(dense=None)
+    changed = augment(batch, "laboratory", torch.Generator().manual_seed(0))
+    assert changed.dense is None
+    assert torch.equal(changed.fractions, batch.fractions)
+
+
+def test_erased_places_become_unknown():
+    batch = striped()
+    changed = random_erasing(batch, torch.Generator().manual_seed(0), chance=1.0)
+    touched = (changed.tiles != batch.tiles).any(dim=1).reshape(-1, 4, 8, 4, 8).any(dim=4).any(dim=2)
+    assert (changed.dense[touched] == UNKNOWN).all()
+
+
+def test_automatic_gamma_at_full_strength_moves_the_mean_towards_the_middle():
+    batch = Batch(torch.full((1, 3, 8, 8), 0.25), torch.eye(6)[:1])
+    values = [
+        float(automatic_gamma(batch, torch.Generator().manual_seed(seed), strength=1.0).tiles.mean())
+        for seed in range(30)
+    ]
+    assert max(values) <= 0.51  # 0.25 ** (log 0.5 / log 0.25) = 0.5
+    assert max(values) > 0.4
+    assert min(values) < 0.2

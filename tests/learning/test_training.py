@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_ore_minerals.errors import DatasetError, TrainingError
+from napari_ore_minerals.learning.dataset import UNKNOWN, TileSamples, grouped_split
+from napari_ore_minerals.learning.trainer import dense_loss, soft_cross_entropy
+from napari_ore_minerals.learning.training import EpochRecord, TrainOptions, train_steps
+from napari_ore_minerals.minerals import PAPER_MINERALS
+from napari_ore_minerals.models.architectures import build_network
+from napari_ore_minerals.progress import run
+
+QUICK = TrainOptions(
+    epochs=4, batch_size=16, learning_rate=1e-2, augmentation="none", device="cpu", precision="fp32"
+)
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return build_network("ore_swin_micro", 6)
+
+
+@pytest.fixture(scope="module")
+def split(samples):
+    kept, held = grouped_split(samples.groups, 0.34, np.random.default_rng(0))
+    return samples.select(kept), samples.select(held)
+
+
+def weights(network) -> list[torch.Tensor]:
+    return list(network.state_dict().values())
+
+
+def test_training_learns_separable_classes_and_leaves_the_given_network_alone(network, split):
+    before = [tensor.clone() for tensor in weights(network)]
+    options = QUICK.model_copy(update={"epochs": 25})
+    result = run(train_steps(network, *split, options))
+    assert result.history[-1].loss < 0.7 * result.history[0].loss
+    assert result.history[result.best_epoch - 1].accuracy > 0.9
+    assert result.best_epoch == 1 + int(np.argmin([record.validation_loss for record in result.history]))
+    assert not result.stopped
+    assert not result.network.training
+    assert all(torch.equal(old, new) for old, new in zip(before, weights(network), strict=True))
+
+
+@pytest.mark.parametrize("averaging", [0.0, 0.9])
+def test_the_same_seed_gives_the_same_weights(network, split, averaging):
+    options = QUICK.model_copy(update={"epochs": 2, "averaging": averaging, "augmentation": "laboratory"})
+    first, second = (run(train_steps(network, *split, options)) for _ in range(2))
+    assert all(
+        torch.equal(a, b) for a, b in zip(weights(first.network), weights(second.network), strict=True)
+    )
+    other = run(train_steps(network, *split, options.model_copy(update={"seed": 1})))
+    assert any(
+        not torch.equal(a, b) for a, b in zip(weights(first.network), weights(other.network), strict=True)
+    )
+
+
+def test_progress_counts_batches_and_carries_a_record_an_epoch(network, split):
+    seen = []
+    result = run(train_steps(network, *split, QUICK), seen.append)
+    assert [progress.done for progress in seen] == list(range(1, seen[-1].total + 1))
+    records = [progress.update for progress in seen if isinstance(progress.update, EpochRecord)]
+    assert tuple(records) == result.history
+    assert len(records) == QUICK.epochs
+
+
+def test_a_stop_during_the_second_epoch_gives_the_first(network, split):
+    result = run(train_steps(network, *split, QUICK), lambda progress: progress.stage.startswith("epoch 2"))
+    assert result.stopped
+    assert result.best_epoch == 1
+    assert len(result.history) == 1
+    one = run(train_steps(network, *split, QUICK.model_copy(update={"schedule": "constant", "warm_up": 0.0})))
+    assert len(one.history) == QUICK.epochs
+
+
+def test_a_stop_in_the_first_epoch_gives_what_there_is(network, split):
+    result = run(train_steps(network, *split, QUICK), lambda _: True)
+    assert result.best_epoch == 0
+    assert result.samples_seen == QUICK.batch_size
+    assert all(torch.isfinite(tensor).all() for tensor in weights(result.network))
+
+
+def test_a_loss_that_is_not_finite_stops_at_once(network, split):
+    with torch.no_grad():
+        network.head.fc.bias[0] = float("nan")
+    seen = []
+    with pytest.raises(TrainingError, match="loss is nan after 0 steps"):
+        run(train_steps(network, *split, QUICK), seen.append)
+    assert not seen
+
+
+def test_samples_without_dense_targets_are_enough(network, split):
+    plain = [TileSamples(part.tiles, part.fractions, part.groups, part.minerals) for part in split]
+    result = run(train_steps(network, *plain, QUICK.model_copy(update={"augmentation": "paper"})))
+    assert result.history[-1].loss < result.history[0].loss
+
+
+def test_samples_that_do_not_fit_are_refused(network, split):
+    train, validation = split
+    with pytest.raises(DatasetError, match="at least one"):
+        run(train_steps(network, train, validation.select(np.zeros(0, np.int64)), QUICK))
+    other = TileSamples(validation.tiles, validation.fractions[:, :5], validation.groups, PAPER_MINERALS)
+    with pytest.raises(DatasetError, match="mineral tables"):
+        run(train_steps(network, train, other, QUICK))
+
+
+def test_the_paper_preset():
+    paper = TrainOptions.preset("paper")
+    assert (paper.optimizer, paper.learning_rate, paper.batch_size, paper.epochs) == ("adam", 1e-6, 16, 20)
+
+
+def test_losses_worked_by_hand():
+    shares = torch.tensor([[0.25, 0.75]])
+    logits = torch.log(shares)
+    entropy = -(0.25 * np.log(0.25) + 0.75 * np.log(0.75))
+    assert float(soft_cross_entropy(logits, shares)) == pytest.approx(entropy)
+    dense = torch.tensor([[[0, 0], [1, UNKNOWN]]], dtype=torch.uint8)
+    maps = torch.zeros(1, 2, 2, 2)
+    maps[0, 0, 0, :] = 50.0  # right in the first row
+    maps[0, 1, 1, 1] = 50.0  # says something where nobody knows: costs nothing
+    assert float(dense_loss(maps, dense)) == pytest.approx(np.log(2) / 3, rel=1e-4)
+    unknown = torch.full((1, 2, 2), UNKNOWN, dtype=torch.uint8)
+    assert float(dense_loss(maps, unknown)) == 0.0
