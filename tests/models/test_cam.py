@@ -62,7 +62,9 @@ def test_every_method_explains_and_leaves_the_network_as_it_was(architecture: st
     assert heat.shape == tuple(tiles.shape[-2:])
     assert 0.0 <= heat.min() <= heat.max() <= 1.0 + 1e-6
     assert heat.std() > 0.01
-    assert not any(parameter.requires_grad or parameter.grad is not None for parameter in network.parameters())
+    assert not any(
+        parameter.requires_grad or parameter.grad is not None for parameter in network.parameters()
+    )
     assert not network.training
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 

@@ -120,7 +120,12 @@ def test_a_device_that_is_not_there_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("answer", "variable", "expected"),
-    [("yes", None, "bf16"), ("without AMX", None, "fp32"), ("without AMX", "AVX512_CORE_BF16", "bf16"), ("no", None, "fp32")],
+    [
+        ("yes", None, "bf16"),
+        ("without AMX", None, "fp32"),
+        ("without AMX", "AVX512_CORE_BF16", "bf16"),
+        ("no", None, "fp32"),
+    ],
 )
 def test_bf16_is_used_only_where_it_is_safe(
     monkeypatch: pytest.MonkeyPatch, answer: str, variable: str | None, expected: str

@@ -30,7 +30,9 @@ def test_weights_are_read_back_bit_equal(tmp_path: Path) -> None:
     card = save_model(tmp_path / "m", CARD, network)
     again, loaded = load_network(tmp_path / "m")
     assert again == card
-    assert card.weights_sha256 == hashlib.sha256((tmp_path / "m" / "model.safetensors").read_bytes()).hexdigest()
+    assert (
+        card.weights_sha256 == hashlib.sha256((tmp_path / "m" / "model.safetensors").read_bytes()).hexdigest()
+    )
     for name, value in network.state_dict().items():
         assert torch.equal(value, loaded.state_dict()[name])
     assert not loaded.training

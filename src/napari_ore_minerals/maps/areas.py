@@ -51,10 +51,9 @@ def areas(mineral_map: MineralMap, labels: NDArray[np.integer] | None = None) ->
         fraction_of_ore : share of the ore minerals, missing for gangue, unclassified and not
         processed; adds up to 1 where there is ore.
     """
-    shown = np.where(mineral_map.processed, mineral_map.labels if labels is None else labels, -1)
-    if labels is not None:  # what the user painted on a cell that was not processed counts
-        shown = np.where((labels != UNCLASSIFIED) & (shown < 0), labels, shown)
-    shown = np.where(np.isin(shown, [-1, *mineral_map.minerals.codes]), shown, UNCLASSIFIED)
+    given = (mineral_map.labels if labels is None else labels).astype(np.int64)
+    shown = np.where(np.isin(given, mineral_map.minerals.codes), given, UNCLASSIFIED)
+    shown[(shown == UNCLASSIFIED) & ~mineral_map.processed] = -1  # but what was painted there counts
     area = mineral_map.grid.cell_area_px()
     kinds: list[tuple[int, str, str, str]] = [
         (m.code, m.name, m.symbol, m.kind) for m in mineral_map.minerals

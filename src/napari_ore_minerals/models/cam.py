@@ -176,10 +176,17 @@ def _bias(linear: nn.Linear) -> torch.Tensor | None:
 
 
 def _scaled(maps: torch.Tensor, *, size: int) -> NDArray[np.float32]:
-    """Scale a (1, 1, h, w) map to 0..1 as pytorch-grad-cam does: positive part, then minimum to maximum."""
-    positive = maps.clamp(min=0)
-    positive = positive - positive.amin()
-    positive = positive / (positive.amax() + 1e-7)
-    large = functional.interpolate(positive, size=(size, size), mode="bilinear", align_corners=False)
-    heat: NDArray[np.float32] = large[0, 0].cpu().numpy().astype(np.float32)
+    """Turn a (1, 1, h, w) map into a heatmap as pytorch-grad-cam does.
+
+    The positive part, stretched to 0..1, enlarged bilinearly and stretched again.
+    """
+    large = functional.interpolate(
+        _stretched(maps.clamp(min=0)), size=(size, size), mode="bilinear", align_corners=False
+    )
+    heat: NDArray[np.float32] = _stretched(large)[0, 0].cpu().numpy().astype(np.float32)
     return heat
+
+
+def _stretched(values: torch.Tensor) -> torch.Tensor:
+    from_zero = values - values.amin()
+    return from_zero / (from_zero.amax() + 1e-7)
