@@ -115,7 +115,8 @@ class _Canvas:
         """Add single and clustered grains until they cover the wanted share."""
         random = self.random
         size_px *= random.uniform(0.4, 1.0) if name == "gold" else 1.0
-        bundle, centres = random.uniform(0, 7), []
+        bundle = random.uniform(0, 7)
+        centres: list[NDArray[np.float64]] = []
         for number in range(1, 401):
             centre = self.place()
             if centres and random.random() < 0.55:

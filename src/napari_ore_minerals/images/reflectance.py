@@ -49,7 +49,8 @@ def spectrum(mineral: str, turn: float = 0.5) -> NDArray[np.float64]:
     """
     least, greatest = (np.array(values) for values in REFLECTANCES[mineral])
     at_standards = least + turn * (greatest - least)
-    return np.interp(WAVELENGTHS_NM, STANDARD_NM, at_standards) / 100.0
+    share: NDArray[np.float64] = np.interp(WAVELENGTHS_NM, STANDARD_NM, at_standards) / 100.0
+    return share
 
 
 def linear_rgb(mineral: str, turn: float = 0.5, *, lamp_kelvin: float = 5500.0) -> NDArray[np.float64]:

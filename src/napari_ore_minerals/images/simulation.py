@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+PYRITE_GREEN = 0.52  # linear green of pyrite, which photographs are exposed for
+
+
 class SimulationOptions(BaseModel):
     """What to simulate."""
 
@@ -89,14 +92,18 @@ class Laboratory:
     @classmethod
     def drawn(cls, random: Generator) -> Laboratory:
         """Draw a laboratory from the range of those that take such photographs."""
-        red, blue = np.exp(random.normal((0.02, -0.03), (0.035, 0.045)))
+        gamma = float(random.uniform(0.6, 1.35))
+        shown = float(
+            np.clip(random.normal(0.73, 0.1), 0.4, 1.05)
+        )  # brightness that pyrite gets in the picture
+        red, green, blue = np.exp(random.normal((0.015, 0.0, -0.01), (0.025, 0.012, 0.04)))
         return cls(
             lamp_kelvin=float(random.uniform(3200, 6500)),
-            exposure=float(np.exp(random.normal(0.2, 0.22))),
-            gains=(float(red), 1.0, float(blue)),
-            gamma=float(random.uniform(0.5, 1.0)),
-            saturation=float(np.exp(random.normal(-0.03, 0.12))),
-            glare=float(random.uniform(0, 0.05)),
+            exposure=shown ** (1 / gamma) / PYRITE_GREEN,
+            gains=(float(red), float(green), float(blue)),
+            gamma=gamma,
+            saturation=float(np.exp(random.normal(0.0, 0.12))),
+            glare=float(random.uniform(0, 0.2)),
             vignetting=float(random.uniform(0, 0.25)),
             defocus_px=float(np.exp(random.normal(-0.2, 0.6))),
             noise=float(random.uniform(0.3, 5)),
@@ -163,7 +170,9 @@ def lit(random: Generator, section: Section, laboratory: Laboratory) -> NDArray[
             least, greatest = (
                 linear_rgb(name, turn, lamp_kelvin=laboratory.lamp_kelvin) for turn in (0.0, 1.0)
             )
-            composition = np.exp(random.normal(0, 0.02)) * np.exp(random.normal(0, 0.012, 3))
+            composition = np.exp(random.normal(0, 0.025)) * np.exp(random.normal(0, 0.012, 3))
+            if name == "chalcopyrite":  # it tarnishes first
+                composition *= random.uniform(0.85, 1.0)
             turn = section.turn[here][:, np.newaxis]
             light[here] = (least + turn * (greatest - least)) * composition
     light[section.holes] = random.uniform(0.005, 0.06) * np.exp(random.normal(0, 0.15, 3))
@@ -180,7 +189,7 @@ def _gangue_light(random: Generator, section: Section) -> NDArray[np.float32]:
     ground = level * (1 + random.uniform(0.05, 0.2) * grains + random.uniform(0.02, 0.35) * fine)
     deep = fractal(random, shape, random.uniform(30, 200), octaves=3) - random.uniform(1, 2.5)
     inner = np.maximum(deep, 0) * random.uniform(0, 0.08)
-    tint, inner_tint = np.exp(random.normal(0, 0.06, 3)), np.exp(random.normal(0, 0.25, 3))
+    tint, inner_tint = np.exp(random.normal(0, 0.045, 3)), np.exp(random.normal(0, 0.2, 3))
     light: NDArray[np.float32] = (
         np.maximum(ground, 0.004)[..., np.newaxis] * tint + inner[..., np.newaxis] * inner_tint
     ).astype(np.float32)
