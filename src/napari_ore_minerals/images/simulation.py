@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+ISOTROPIC = ("gold", "pyrite")  # their two values are of composition or source, not of orientation
 PYRITE_GREEN = 0.52  # linear green of pyrite, which photographs are exposed for
 
 
@@ -173,7 +174,7 @@ def lit(random: Generator, section: Section, laboratory: Laboratory) -> NDArray[
             composition = np.exp(random.normal(0, 0.025)) * np.exp(random.normal(0, 0.012, 3))
             if name == "chalcopyrite":  # it tarnishes first
                 composition *= random.uniform(0.85, 1.0)
-            turn = section.turn[here][:, np.newaxis]
+            turn = random.uniform() if name in ISOTROPIC else section.turn[here][:, np.newaxis]
             light[here] = (least + turn * (greatest - least)) * composition
     light[section.holes] = random.uniform(0.005, 0.06) * np.exp(random.normal(0, 0.15, 3))
     polished: NDArray[np.float32] = np.maximum(light * _polish(random, section)[..., np.newaxis], 0.0)
