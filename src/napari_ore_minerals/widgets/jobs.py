@@ -1,0 +1,239 @@
+"""The only place of the viewer that knows processes: one classifier's process per viewer.
+
+Everything arrives by polling in the main thread, so that no other thread ever
+touches Qt or napari.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_ore_minerals.widgets.child_process import COMMAND, ChildProcess, Order
+from napari_ore_minerals.widgets.messages import (
+    Advance,
+    Done,
+    Ended,
+    Failed,
+    Load,
+    PictureFacts,
+    Ready,
+    Run,
+    Stop,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_ore_minerals.images.micrograph import Micrograph
+    from napari_ore_minerals.images.pixels import Window
+    from napari_ore_minerals.images.tiles import TileGrid
+    from napari_ore_minerals.maps.records import ClassifyOptions
+
+POLL_MS = 40
+CANCEL_SECONDS = 0.7
+SIGNAL_NAMES = {
+    -9: "killed, perhaps because memory ran out",
+    -11: "crashed",
+    -4: "met an instruction unknown to this processor",
+}
+
+
+class Task(NamedTuple):
+    """What to classify, and how."""
+
+    open_picture: Callable[[], Micrograph]
+    load: Load
+    options: ClassifyOptions
+    grid: TileGrid
+    wanted: NDArray[np.bool_] | None = None
+    first: Window | None = None
+
+
+@dataclass
+class Gathered:
+    """The cells that are known so far; all that is left if the process has to be killed."""
+
+    task: Task
+    job: int
+    begun: float = field(default_factory=monotonic)
+    done: int = 0
+    total: int = 0
+    stopped: float | None = None
+
+    def __post_init__(self) -> None:
+        self.labels = np.zeros(self.task.grid.shape, np.uint8)
+        self.confidence = np.zeros(self.task.grid.shape, np.float32)
+        self.processed = np.zeros(self.task.grid.shape, np.bool_)
+
+    def add(self, advance: Advance) -> None:
+        """Take in what a message tells."""
+        self.done, self.total = advance.done, advance.total
+        for cells in advance.cells:
+            where = cells.rows, cells.columns
+            self.labels[where], self.confidence[where], self.processed[where] = (
+                cells.labels,
+                cells.confidence,
+                True,
+            )
+
+
+class Worker(QObject):  # type: ignore[misc]
+    """Runs one classification at a time in a process that stays warm between runs.
+
+    Signals, all in the main thread: ``ready(Ready)``, ``started()``, ``advanced(Gathered)``,
+    ``noticed(str)``, ``finished(MineralMap)``, ``cut_short(Gathered)`` after a cancel that the process did
+    not answer in time, ``failed(str)``.  Each ``started`` is followed by exactly one of the last three.
+    """
+
+    ready = Signal(object)
+    started = Signal()
+    advanced = Signal(object)
+    noticed = Signal(str)
+    finished = Signal(object)
+    cut_short = Signal(object)
+    failed = Signal(str)
+
+    def __init__(self, command: Sequence[str] = COMMAND) -> None:
+        super().__init__()
+        self._command = command
+        self._child: ChildProcess | None = None
+        self._running: Gathered | None = None
+        self._loading = False
+        self._closed = False
+        self._jobs = count(1)
+        self._poll = QTimer(self)
+        self._poll.setInterval(POLL_MS)
+        self._poll.timeout.connect(self.poll)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a classification is under way."""
+        return self._running is not None
+
+    @property
+    def process_id(self) -> int | None:
+        """Of the classifier's process; None while there is none."""
+        return None if self._child is None else self._child.popen.pid
+
+    def load(self, load: Load) -> None:
+        """Have a model ready before it is needed; nothing happens during a run."""
+        if not self.busy and not self._closed:
+            self._loading = True
+            self._living().send(load)
+
+    def classify(self, task: Task) -> None:
+        """Start a classification; refused with ``failed`` while another one runs."""
+        if self._closed:
+            return
+        if self.busy:
+            self.noticed.emit("A classification is running already: wait for it or cancel it.")
+            return
+        job = next(self._jobs)
+
+        def run(facts: PictureFacts) -> Run:
+            return Run(job, task.load, facts, task.options, task.wanted, task.first)
+
+        self._running = Gathered(task, job)
+        self._living().send(Order(task.open_picture, run, job))
+        self.started.emit()
+
+    def cancel(self) -> None:
+        """Ask for what is known so far; after `CANCEL_SECONDS` without an answer the process is killed."""
+        if self._running is not None and self._running.stopped is None and self._child is not None:
+            self._running.stopped = monotonic()
+            self._child.send(Stop(self._running.job))
+
+    def abandon(self) -> None:
+        """Stop a run whose result nobody wants any more; no signal follows."""
+        if self._running is not None:
+            self._end_run()
+            self._drop_child()
+
+    def close(self, *_: object) -> None:
+        """End the process; the worker cannot be used any more."""
+        self._closed, self._running = True, None
+        self._drop_child()
+
+    def poll(self) -> None:
+        """Take in what the process said."""
+        child = self._child
+        if child is None:
+            self._poll.stop()
+            return
+        for message in child.messages():
+            self._take(message)
+            if self._child is not child:
+                return
+        running = self._running
+        if (
+            running is not None
+            and running.stopped is not None
+            and monotonic() - running.stopped > CANCEL_SECONDS
+        ):
+            self._end_run()
+            self._drop_child()
+            self.cut_short.emit(running)
+        if self._running is None and not self._loading:
+            self._poll.stop()
+
+    def _take(self, message: object) -> None:
+        running = self._running
+        if isinstance(message, Ready):
+            self._loading = False
+            self.ready.emit(message)
+        elif isinstance(message, Ended):
+            self._take_end(message)
+        elif isinstance(message, Failed) and message.job == 0:
+            self._loading = False
+            self.noticed.emit(message.sentence)
+        elif running is None or getattr(message, "job", 0) != running.job:
+            return
+        elif isinstance(message, Advance):
+            running.add(message)
+            self.advanced.emit(running)
+            for notice in message.notices:
+                self.noticed.emit(notice)
+        elif isinstance(message, Done):
+            self._end_run()
+            self.finished.emit(message.mineral_map)
+        elif isinstance(message, Failed):
+            self._end_run()
+            self.failed.emit(message.sentence)
+
+    def _take_end(self, ended: Ended) -> None:
+        self._child, self._loading = None, False
+        running, self._running = self._running, None
+        if running is None:
+            return
+        if running.stopped is not None:
+            self.cut_short.emit(running)
+            return
+        how = SIGNAL_NAMES.get(ended.exit_code, f"exit code {ended.exit_code}")
+        said = f" Its last words: {ended.last_words}" if ended.last_words else ""
+        self.failed.emit(
+            f"The classifier's process ended unexpectedly ({how}). Try again; if it happens again, "
+            f"choose a smaller batch or the device 'cpu' under Advanced.{said}"
+        )
+
+    def _end_run(self) -> None:
+        if self._child is not None and self._running is not None:
+            self._child.forget(self._running.job)
+        self._running = None
+
+    def _living(self) -> ChildProcess:
+        if self._child is None or self._child.popen.poll() is not None:
+            self._child = ChildProcess(self._command)
+        self._poll.start()
+        return self._child
+
+    def _drop_child(self) -> None:
+        child, self._child, self._loading = self._child, None, False
+        if child is not None:
+            child.kill()

@@ -1,0 +1,104 @@
+"""The only translator from a MineralMap to layers: minerals, heatmap and confidence over a picture.
+
+The labels layer carries its map in ``layer.metadata["ore_minerals"]``; so do the two others.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from napari.utils import DirectLabelColormap
+
+from napari_ore_minerals.minerals import UNCLASSIFIED, MineralTable
+
+if TYPE_CHECKING:
+    from napari_ore_minerals.maps.mineral_map import MineralMap
+    from napari_ore_minerals.widgets.pictures import Placement
+
+MAP_KEY, ROLE_KEY = "ore_minerals", "ore_minerals_role"
+MINERALS, HEATMAP, CONFIDENCE = "minerals", "heatmap", "confidence"
+BLUE_TO_RED = "turbo"
+
+
+def labels_arguments(minerals: MineralTable) -> dict[str, Any]:
+    """Colours, names and the like of a minerals layer."""
+    colours: dict[int | None, str] = {None: "transparent", UNCLASSIFIED: "transparent"}
+    colours |= {mineral.code: mineral.colour for mineral in minerals}
+    names = {UNCLASSIFIED: "unclassified"} | {mineral.code: mineral.name for mineral in minerals}
+    features = pd.DataFrame({"index": list(names), "mineral": list(names.values())})
+    return {
+        "colormap": DirectLabelColormap(color_dict=colours),
+        "features": features,
+        "opacity": 0.45,
+        "blending": "translucent",
+    }
+
+
+def heatmap_arguments() -> dict[str, Any]:
+    """How a heatmap is shown: blue for no evidence, red for the strongest in the picture."""
+    return {
+        "colormap": BLUE_TO_RED,
+        "contrast_limits": (0.0, 1.0),
+        "opacity": 0.5,
+        "blending": "translucent",
+        "interpolation2d": "linear",
+    }
+
+
+def confidence_arguments() -> dict[str, Any]:
+    """How confidence is shown."""
+    return {
+        "colormap": "viridis",
+        "contrast_limits": (0.0, 1.0),
+        "opacity": 0.6,
+        "blending": "translucent",
+        "visible": False,
+    }
+
+
+def layer_data(
+    mineral_map: MineralMap, name: str, placement: Placement
+) -> list[tuple[Any, dict[str, Any], str]]:
+    """Return the three layers of a map as napari's layer data tuples, the lowest first."""
+    stride = mineral_map.grid.stride_px
+    place = placement.of_cells(stride / mineral_map.places_per_cell)
+    shared = {MAP_KEY: mineral_map}
+    cells = placement.of_cells(stride)
+    return [
+        (
+            placement.shaped(mineral_map.confidence),
+            {
+                **confidence_arguments(),
+                **cells,
+                "name": f"{name} {CONFIDENCE}",
+                "metadata": shared | {ROLE_KEY: CONFIDENCE},
+            },
+            "image",
+        ),
+        (
+            placement.shaped(mineral_map.heatmap()),
+            {
+                **heatmap_arguments(),
+                **place,
+                "name": f"{name} {HEATMAP}",
+                "metadata": shared | {ROLE_KEY: HEATMAP},
+            },
+            "image",
+        ),
+        (
+            placement.shaped(mineral_map.labels.copy()),
+            {
+                **labels_arguments(mineral_map.minerals),
+                **cells,
+                "name": f"{name} {MINERALS}",
+                "metadata": shared | {ROLE_KEY: MINERALS},
+            },
+            "labels",
+        ),
+    ]
+
+
+def is_ours(layer: object) -> bool:
+    """Whether a layer shows a result of this program and is no picture to classify."""
+    return MAP_KEY in getattr(layer, "metadata", {})

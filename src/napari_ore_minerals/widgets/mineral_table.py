@@ -1,0 +1,90 @@
+"""The table of minerals: colour, name, symbol, share of the area and number of cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTableWidget, QTableWidgetItem
+
+from napari_ore_minerals.minerals import UNCLASSIFIED
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from napari_ore_minerals.minerals import MineralTable
+
+COLUMNS = ("mineral", "symbol", "area %", "cells")
+SWATCH_PX = 14
+
+
+class MineralTableView(QTableWidget):  # type: ignore[misc]
+    """Rows of `maps.areas.areas` with their colours.
+
+    Signals: ``chosen(int)`` with the code of a row that was clicked, ``wanted(int)`` after a double click.
+    """
+
+    chosen = Signal(int)
+    wanted = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__(0, len(COLUMNS))
+        self.setHorizontalHeaderLabels(COLUMNS)
+        self.setToolTip(
+            "Click a mineral to select its label for painting; double-click to start painting with it"
+        )
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(24)
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        header.setHighlightSections(False)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setIconSize(QSize(SWATCH_PX, SWATCH_PX))
+        self.setShowGrid(False)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.cellClicked.connect(lambda row, _: self._tell(self.chosen, row))
+        self.cellDoubleClicked.connect(lambda row, _: self._tell(self.wanted, row))
+
+    def show_areas(self, areas: pd.DataFrame, minerals: MineralTable) -> None:
+        """Show an area table; the row that was selected stays so."""
+        colours = {mineral.code: mineral.colour for mineral in minerals}
+        self.setRowCount(len(areas))
+        entries: list[Any] = list(areas.itertuples(index=False))
+        for row, entry in enumerate(entries):
+            name = QTableWidgetItem(str(entry.mineral))
+            name.setIcon(_swatch(colours.get(int(entry.code))))
+            name.setData(Qt.ItemDataRole.UserRole, int(entry.code))
+            texts = [str(entry.symbol), f"{100 * entry.fraction_of_picture:.1f}", f"{entry.cells:,}"]
+            items = [name, *map(QTableWidgetItem, texts)]
+            for column, item in enumerate(items):
+                if column > 1:
+                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                if int(entry.code) <= UNCLASSIFIED:
+                    item.setForeground(QColor("#9a9a9a"))
+                self.setItem(row, column, item)
+        height = self.horizontalHeader().sizeHint().height() + 2 * self.frameWidth() + 2
+        self.setFixedHeight(height + sum(self.rowHeight(row) for row in range(min(len(areas), 12))))
+
+    def code(self, row: int) -> int:
+        """Return the mineral code of a row; -1 for cells that were not processed."""
+        return int(self.item(row, 0).data(Qt.ItemDataRole.UserRole))
+
+    def _tell(self, signal: Signal, row: int) -> None:
+        if self.code(row) >= UNCLASSIFIED:
+            signal.emit(self.code(row))
+
+
+def _swatch(colour: str | None) -> QIcon:
+    """Draw a square of a colour; an empty frame for none."""
+    pixmap = QPixmap(SWATCH_PX, SWATCH_PX)
+    pixmap.fill(QColor(colour) if colour else QColor(0, 0, 0, 0))
+    painter = QPainter(pixmap)
+    painter.setPen(QColor("#9a9a9a"))
+    painter.drawRect(0, 0, SWATCH_PX - 1, SWATCH_PX - 1)
+    painter.end()
+    return QIcon(pixmap)

@@ -1,0 +1,233 @@
+"""From napari's layers to what the core takes: pictures, their place in the world, and parts of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.utils.transforms import Affine
+
+from napari_ore_minerals.errors import PictureError
+from napari_ore_minerals.images.pixels import ReadOptions, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.layers import Image, Layer
+    from numpy.typing import NDArray
+
+    from napari_ore_minerals.images.micrograph import Micrograph
+
+LAYER_SCALE, BY_USER = "layer scale", "given by the user"
+SQUARE = 0.01
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a picture lies in the world, as its layer had it: enough to lay other layers over it exactly.
+
+    Attributes
+    ----------
+    transform : dict
+        scale, translate, rotate, shear, affine, units and axis labels of the picture's layer.
+    plane : tuple of int
+        Index on each axis in front of rows and columns.
+    pixel : (float, float)
+        Height and width of a pixel of the read pyramid level, in pixels of the finest one.
+    """
+
+    transform: dict[str, Any]
+    plane: tuple[int, ...] = ()
+    pixel: tuple[float, float] = (1.0, 1.0)
+
+    def of_cells(self, side_px: float) -> dict[str, Any]:
+        """Transform of a layer whose pixels are squares of `side_px` of the picture, from its first corner.
+
+        napari puts whole numbers at the centres of pixels, so the first cell's centre is
+        (side - 1) / 2 of the finest level.
+        """
+        size = np.array([1.0] * len(self.plane) + [side_px * length for length in self.pixel])
+        first = np.array([*self.plane, *((size[-2:] - 1) / 2)])
+        own = {key: self.transform[key] for key in ("scale", "translate", "rotate", "shear")}
+        return {
+            **self.transform,
+            "scale": np.asarray(self.transform["scale"]) * size,
+            "translate": np.asarray(Affine(**own)(first)),
+        }
+
+    def shaped(self, values: NDArray[Any]) -> NDArray[Any]:
+        """`values` (rows, columns) with the leading axes that the layer needs."""
+        return values.reshape((1,) * len(self.plane) + values.shape)
+
+
+@dataclass(frozen=True)
+class LayerPicture:
+    """The picture of an image layer; nothing is read before `micrograph` is called.
+
+    Attributes
+    ----------
+    data : array or sequence of arrays
+        The layer's data as they are now.
+    options : ReadOptions
+    name : str
+    height_px, width_px : int
+        Of the level that is read.
+    um_per_px : float or None
+    um_per_px_source : str
+    path : Path or None
+    placement : Placement
+    """
+
+    data: Any
+    options: ReadOptions
+    name: str
+    height_px: int
+    width_px: int
+    um_per_px: float | None
+    um_per_px_source: str
+    path: Path | None
+    placement: Placement
+
+    def micrograph(self) -> Micrograph:
+        """Open it, which may look at samples of the pixels; may be called from any thread."""
+        from dataclasses import replace
+
+        from napari_ore_minerals.images.micrograph import Micrograph
+
+        opened = Micrograph.from_array(self.data, name=self.name, options=self.options)
+        if self.um_per_px is not None:
+            opened = opened.with_scale(self.um_per_px, self.um_per_px_source)
+        return replace(opened, path=self.path)
+
+
+def picture_of(
+    layer: Image,
+    step: Sequence[int] = (),
+    *,
+    um_per_px: float | None = None,
+    model_um_per_px: float | None = None,
+) -> LayerPicture:
+    """Picture of an image layer.
+
+    Parameters
+    ----------
+    layer
+        The layer; its contrast, colormap and opacity make no difference.
+    step
+        The viewer's ``dims.current_step``, for the plane of a stack.
+    um_per_px
+        Given by the user; goes before the layer's scale. Of the finest level.
+    model_um_per_px
+        Of the model; the level of a pyramid that is nearest to it, but not coarser, is read.
+
+    Raises
+    ------
+    PictureError
+        If the layer is no picture of rows and columns.
+    """
+    if layer.ndim < 2:
+        raise PictureError(f"{layer.name}: has one axis; a picture has rows and columns.")
+    shapes = [tuple(shape) for shape in layer.level_shapes] if layer.multiscale else [_shape(layer)]
+    finest, source = (um_per_px, BY_USER) if um_per_px is not None else (um_per_px_of(layer), LAYER_SCALE)
+    level = _level(shapes, layer.ndim, finest, model_um_per_px)
+    rows, columns = layer.ndim - 2, layer.ndim - 1
+    pixel = (shapes[0][rows] / shapes[level][rows], shapes[0][columns] / shapes[level][columns])
+    lead = layer.ndim - 2
+    steps = [0] * max(0, layer.ndim - len(step)) + list(step)
+    plane = tuple(
+        min(max(int(at), 0), shapes[0][axis] - 1) for axis, at in enumerate(steps[-layer.ndim :][:lead])
+    )
+    path = layer.source.path
+    return LayerPicture(
+        data=list(layer.data) if layer.multiscale else layer.data,
+        options=ReadOptions(rgb=bool(layer.rgb), plane=plane or None, level=level),
+        name=layer.name,
+        height_px=shapes[level][rows],
+        width_px=shapes[level][columns],
+        um_per_px=None if finest is None else finest * pixel[1],
+        um_per_px_source="" if finest is None else source,
+        path=Path(path) if path is not None and not layer.multiscale and Path(path).is_file() else None,
+        placement=Placement(transform_of(layer), plane, pixel),
+    )
+
+
+def transform_of(layer: Layer) -> dict[str, Any]:
+    """Copies of all that puts a layer in its place in the world."""
+    return {
+        "scale": np.array(layer.scale),
+        "translate": np.array(layer.translate),
+        "rotate": np.array(layer.rotate),
+        "shear": np.array(layer.shear),
+        "affine": np.array(layer.affine.affine_matrix),
+        "units": tuple(layer.units),
+        "axis_labels": tuple(layer.axis_labels),
+    }
+
+
+def um_per_px_of(layer: Layer) -> float | None:
+    """Micrometres per pixel of a layer whose units are lengths and whose pixels are square; else None."""
+    lengths = []
+    own = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear)
+    linear = layer.affine.affine_matrix[:-1, :-1] @ own.linear_matrix
+    for axis in (-2, -1):
+        unit = layer.units[axis]
+        if not unit.is_compatible_with("micrometer"):
+            return None
+        step = float(np.linalg.norm(linear[:, axis]))
+        lengths.append(float((1 * unit).to("micrometer").magnitude) * step)
+    rows, columns = lengths
+    if abs(rows - columns) > SQUARE * min(rows, columns) or not 0.001 <= columns <= 1000:
+        return None
+    return columns
+
+
+def window_of(layer: Layer, corners: NDArray[np.float64], picture: LayerPicture) -> Window | None:
+    """Part of a picture that lies in a box of the world.
+
+    Parameters
+    ----------
+    layer
+        The picture's layer.
+    corners : (n, 2) array
+        Corners of the box in the world's last two axes.
+    picture
+        As made by `picture_of`.
+
+    Returns
+    -------
+    Window or None
+        In pixels of the level that is read; None if they do not meet.
+    """
+    points = np.array([to_pixels(layer, corner, picture) for corner in corners])
+    low = np.maximum(np.floor(points.min(axis=0)).astype(int), 0)
+    high = np.minimum(np.ceil(points.max(axis=0)).astype(int), [picture.height_px, picture.width_px])
+    if (high <= low).any():
+        return None
+    return Window(int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1]))
+
+
+def to_pixels(layer: Layer, world: NDArray[np.float64], picture: LayerPicture) -> NDArray[np.float64]:
+    """Place in the picture, (row, column) from its first corner, of a point of the world's last two axes."""
+    lead = [
+        float(layer.data_to_world((*picture.placement.plane, 0, 0))[axis]) for axis in range(layer.ndim - 2)
+    ]
+    data = np.asarray(layer.world_to_data((*lead, *world)))[-2:]
+    return np.asarray((data + 0.5) / np.array(picture.placement.pixel), np.float64)
+
+
+def _shape(layer: Image) -> tuple[int, ...]:
+    return tuple(int(length) for length in layer.data.shape)
+
+
+def _level(
+    shapes: list[tuple[int, ...]], ndim: int, finest: float | None, model_um_per_px: float | None
+) -> int:
+    """Coarsest level that is not coarser than the model's pictures; the finest where a scale is not known."""
+    if finest is None or model_um_per_px is None:
+        return 0
+    width = shapes[0][ndim - 1]
+    scales = [finest * width / shape[ndim - 1] for shape in shapes]
+    fine_enough = [number for number, scale in enumerate(scales) if scale <= model_um_per_px * 1.01]
+    return max(fine_enough, default=0)

@@ -1,0 +1,76 @@
+"""Opens result folders (``*.oremap``): the map's layers, and the picture if it lies beside the folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_ore_minerals.errors import OreMineralsError
+from napari_ore_minerals.maps.files import RUN_NAME, SUFFIX, read_result
+from napari_ore_minerals.widgets.layers import layer_data
+from napari_ore_minerals.widgets.pictures import Placement
+
+if TYPE_CHECKING:
+    from napari_ore_minerals.maps.mineral_map import MineralMap
+
+LayerData = tuple[Any, dict[str, Any], str]
+LARGEST_PICTURE_PX = 200_000_000
+
+
+def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerData]] | None:
+    """Return a function that reads `path`, or None if it is no result folder."""
+    paths = [path] if isinstance(path, str) else path
+    if not paths or any(not one.rstrip("/\\").endswith(SUFFIX) for one in paths):
+        return None
+    if any(not (Path(one) / RUN_NAME).is_file() for one in paths):
+        return None
+    return read_layers
+
+
+def read_layers(path: str | list[str]) -> list[LayerData]:
+    """Read result folders as layer data, the lowest layer first."""
+    found: list[LayerData] = []
+    for one in [path] if isinstance(path, str) else path:
+        folder = Path(one)
+        mineral_map = read_result(folder)
+        placement = placement_of(mineral_map)
+        found += _picture(folder, mineral_map, placement)
+        found += layer_data(mineral_map, mineral_map.picture.name, placement)
+    return found
+
+
+def placement_of(mineral_map: MineralMap) -> Placement:
+    """Where a map lies that was read from a folder: its first corner at the origin, in micrometres if known."""
+    scale = mineral_map.um_per_px or 1.0
+    unit = "pixel" if mineral_map.um_per_px is None else "um"
+    return Placement(
+        {
+            "scale": np.full(2, scale),
+            "translate": np.zeros(2),
+            "rotate": np.eye(2),
+            "shear": np.zeros(1),
+            "affine": np.eye(3),
+            "units": (unit, unit),
+        }
+    )
+
+
+def _picture(folder: Path, mineral_map: MineralMap, placement: Placement) -> list[LayerData]:
+    """Read the picture if a file of its name lies beside the folder and has its pixels."""
+    from napari_ore_minerals.images.micrograph import Micrograph
+
+    path = folder.parent / folder.name.removesuffix(SUFFIX)
+    grid = mineral_map.grid
+    if not path.is_file() or grid.height_px * grid.width_px > LARGEST_PICTURE_PX:
+        return []
+    try:
+        micrograph = Micrograph.open(path)
+        if micrograph.fingerprint() != mineral_map.picture.fingerprint:
+            return []
+        rgb = micrograph.read().rgb
+    except OreMineralsError:
+        return []  # the map can be looked at without its picture
+    return [(rgb, {"name": mineral_map.picture.name, "rgb": True, **placement.transform}, "image")]

@@ -1,0 +1,85 @@
+"""A button that says what it will cost, and becomes a bar with Cancel while it works."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QStackedWidget, QWidget
+
+
+class RunBar(QStackedWidget):  # type: ignore[misc]
+    """Classify, or while it runs: bar, tiles per second, time left and Cancel."""
+
+    clicked = Signal()
+    cancelled = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.button = QPushButton("Classify")
+        self.button.setToolTip("Find out which mineral each tile of the picture shows")
+        self.button.clicked.connect(self.clicked)
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(True)
+        self.cancel = QPushButton("Cancel")
+        self.cancel.setToolTip("Stop; what is classified already is kept")
+        self.cancel.clicked.connect(self._cancel)
+        running = QWidget()
+        row = QHBoxLayout(running)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.bar, 1)
+        row.addWidget(self.cancel)
+        self.addWidget(self.button)
+        self.addWidget(running)
+        self.setFixedHeight(max(self.button.sizeHint().height(), running.sizeHint().height()) + 6)
+        self._first: tuple[float, int] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the bar is shown."""
+        return bool(self.currentIndex() == 1)
+
+    def offer(self, text: str, *, enabled: bool) -> None:
+        """Set what the button says."""
+        self.button.setText(text)
+        self.button.setEnabled(enabled)
+
+    def begin(self) -> None:
+        """Show the bar; the total is not known yet."""
+        self._first = None
+        self.bar.setRange(0, 0)
+        self.bar.setFormat("loading the model")
+        self.cancel.setEnabled(True)
+        self.cancel.setText("Cancel")
+        self.setCurrentIndex(1)
+
+    def advance(self, done: int, total: int) -> None:
+        """Show how far it is, how fast it goes and how long it will still take."""
+        now = monotonic()
+        self.bar.setRange(0, max(total, 1))
+        self.bar.setValue(done)
+        text = f"{done:,} / {total:,} tiles"
+        if self._first is None:
+            self._first = (now, done)
+        elif now > self._first[0] and done > self._first[1]:
+            rate = (done - self._first[1]) / (now - self._first[0])
+            text += f" · {rate:.3g}/s · {duration((total - done) / rate)} left"
+        self.bar.setFormat(text)
+
+    def end(self) -> None:
+        """Show the button again."""
+        self.setCurrentIndex(0)
+
+    def _cancel(self) -> None:
+        self.cancel.setEnabled(False)
+        self.cancel.setText("Stopping")
+        self.cancelled.emit()
+
+
+def duration(seconds: float) -> str:
+    """Say a time in a few letters: 8 s, 12 min, 3 h."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
