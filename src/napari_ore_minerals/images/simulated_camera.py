@@ -42,10 +42,14 @@ class Laboratory:
     gamma, contrast, flare : float
         Exponent of the tone curve; share of an S-curve in it; stray light as a reflectance, below 0
         where the camera cuts the blacks.
+    sharpening : float
+        Share of the difference from a blurred picture that the camera adds.
     vignetting : float
         Loss of light in the corners, 0 to 1; `optical_axis` is its centre as shares of height and width.
     defocus_px, noise_levels : float
         Deviation of the blur in pixels and of the noise in 8-bit levels.
+    fringe : float
+        Blue is blurred by this share more than green, red by half of it.
     jpeg_quality : int
         1 to 100; 0 for no JPEG.
     """
@@ -58,9 +62,11 @@ class Laboratory:
     gamma: float = 2.2
     contrast: float = 0.0
     flare: float = 0.0
+    sharpening: float = 0.0
     vignetting: float = 0.0
     optical_axis: tuple[float, float] = (0.5, 0.5)
     defocus_px: float = 0.0
+    fringe: float = 0.0
     noise_levels: float = 0.0
     jpeg_quality: int = 0
 
@@ -71,24 +77,26 @@ class Laboratory:
 
 def draw_laboratory(rng: np.random.Generator) -> Laboratory:
     """Draw a laboratory; see the module for where the ranges come from."""
-    warmth = rng.normal(0.05, 0.07)
-    tint = rng.normal(0.0, 0.025)
+    warmth = rng.normal(0.04, 0.05)
+    tint = rng.normal(0.0, 0.02)
     return Laboratory(
         lamp="halogen" if rng.random() < 0.65 else "led",
         kelvin=float(rng.uniform(3000, 6500)),
-        exposure=float(rng.triangular(0.5, 0.76, 1.1)),
+        exposure=float(rng.triangular(0.5, 0.68, 1.05)),
         white_balance=(
             float(np.exp(warmth + tint)),
             float(np.exp(-tint)),
             float(np.exp(-1.3 * warmth + tint)),
         ),
-        saturation=float(rng.uniform(0.75, 1.45)),
-        gamma=float(rng.uniform(1.6, 2.4)),
-        contrast=float(rng.uniform(0.0, 0.5)),
-        flare=float(rng.uniform(-0.03, 0.03)),
-        vignetting=float(rng.triangular(0.0, 0.05, 0.3)),
+        saturation=float(rng.uniform(0.55, 1.15)),
+        gamma=float(rng.uniform(1.25, 2.35)),
+        contrast=float(rng.uniform(0.0, 0.45)),
+        flare=float(rng.uniform(-0.03, 0.025)),
+        sharpening=float(rng.uniform(0.0, 1.2) if rng.random() < 0.6 else 0.0),
+        vignetting=float(rng.triangular(0.0, 0.1, 0.4)),
         optical_axis=(float(rng.uniform(0.3, 0.7)), float(rng.uniform(0.3, 0.7))),
         defocus_px=float(log_uniform(rng, 0.3, 2.2)),
+        fringe=float(rng.uniform(0.0, 0.5)),
         noise_levels=float(log_uniform(rng, 0.4, 5.0)),
         jpeg_quality=int(rng.integers(55, 99)),
     )
@@ -116,12 +124,14 @@ def photograph(
     if laboratory.vignetting > 0:
         light = light * _falloff(laboratory, light.shape)[..., np.newaxis]
     if laboratory.defocus_px > 0:
-        light = cv2.GaussianBlur(light, (0, 0), laboratory.defocus_px)
+        light = _defocused(light, laboratory)
     light = cv2.transform(light + np.float32(laboratory.flare), _colour_matrix(laboratory))
     table = tone_table(laboratory)
     picture: NDArray[np.uint8]
     position = np.clip(light * np.float32(_LEVELS - 1) + np.float32(0.5), 0, _LEVELS - 1).astype(np.uint16)
     levels = table[position]
+    if laboratory.sharpening > 0:
+        levels += np.float32(laboratory.sharpening) * (levels - cv2.GaussianBlur(levels, (0, 0), 1.2))
     if laboratory.noise_levels > 0:
         noise = rng.standard_normal(levels.shape, dtype=np.float32)
         levels = levels + np.float32(1.6 * laboratory.noise_levels) * cv2.GaussianBlur(noise, (0, 0), 0.55)
@@ -143,23 +153,35 @@ def tone_table(laboratory: Laboratory) -> NDArray[np.float32]:
     return np.minimum(255 * curve(light * gain), 255).astype(np.float32)
 
 
+def _defocused(light: NDArray[np.float32], laboratory: Laboratory) -> NDArray[np.float32]:
+    widths = laboratory.defocus_px * (1 + laboratory.fringe * np.array([0.5, 0.0, 1.0]))
+    channels = [
+        cv2.GaussianBlur(np.ascontiguousarray(light[..., channel]), (0, 0), width)
+        for channel, width in enumerate(widths.tolist())
+    ]
+    return np.stack(channels, axis=-1)
+
+
 def _colour_matrix(laboratory: Laboratory) -> NDArray[np.float32]:
     saturation = np.float32(laboratory.saturation)
     grey = np.tile(_LUMINANCE, (3, 1))
     mixing = saturation * np.eye(3, dtype=np.float32) + (1 - saturation) * grey
-    matrix: NDArray[np.float32] = np.diag(np.float32(laboratory.white_balance)) @ mixing
+    matrix: NDArray[np.float32] = np.diag(np.array(laboratory.white_balance, dtype=np.float32)) @ mixing
     return matrix
 
 
 def _falloff(laboratory: Laboratory, shape: tuple[int, ...]) -> NDArray[np.float32]:
     rows, columns = coordinates(shape)
     row, column = (share * side for share, side in zip(laboratory.optical_axis, shape[:2], strict=True))
-    far = np.float32(0.5 * np.hypot(*shape[:2]))
-    away = np.hypot(rows - np.float32(row), columns - np.float32(column)) / far
-    return 1 - np.float32(laboratory.vignetting) * np.minimum(away, 1.5) ** 2 / np.float32(1.5)
+    far = np.float32(0.5 * np.hypot(shape[0], shape[1]))
+    away = np.sqrt((rows - np.float32(row)) ** 2 + (columns - np.float32(column)) ** 2) / far
+    kept: NDArray[np.float32] = 1 - np.float32(laboratory.vignetting) * np.minimum(
+        away, 1.5
+    ) ** 2 / np.float32(1.5)
+    return kept
 
 
 def _through_jpeg(picture: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     _, file = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded: NDArray[np.uint8] = cv2.imdecode(file, cv2.IMREAD_COLOR)[..., ::-1]
-    return np.ascontiguousarray(decoded)
+    decoded = np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR), dtype=np.uint8)
+    return np.ascontiguousarray(decoded[..., ::-1])

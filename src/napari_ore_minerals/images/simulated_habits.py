@@ -33,12 +33,22 @@ def _radii(normals: NDArray[np.float64], distances: NDArray[np.float64]) -> NDAr
     towards = normals @ np.stack([np.cos(_ANGLES), np.sin(_ANGLES)])
     with np.errstate(divide="ignore"):
         reach = np.where(towards > 1e-6, distances[..., np.newaxis] / np.maximum(towards, 1e-6), np.inf)
-    return np.minimum(reach.min(axis=1), 3.0)
+    radii: NDArray[np.float64] = np.minimum(reach.min(axis=1), 3.0)
+    return radii
 
 
 def _points(radii: NDArray[np.float64]) -> NDArray[np.float64]:
     """Outlines (n, angles, 2) as columns and rows about the origin."""
-    return radii[..., np.newaxis] * np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
+    points: NDArray[np.float64] = radii[..., np.newaxis] * np.stack(
+        [np.cos(_ANGLES), np.sin(_ANGLES)], axis=1
+    )
+    return points
+
+
+def _scaled(outlines: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shrink long outlines so that their area varies less than their length."""
+    scaled: NDArray[np.float64] = outlines / np.sqrt(np.abs(outlines).max(axis=(1, 2), keepdims=True))
+    return scaled
 
 
 def cubic_sections(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
@@ -64,7 +74,8 @@ def cubic_sections(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
 def rhombs(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
     """Outlines of arsenopyrite: rhombs, spears (long rhombs) and columns with pointed ends."""
     half_angle = rng.uniform(0.55, 0.95, count)
-    cut = np.where(rng.random(count) < 0.5, 2.0, rng.uniform(0.35, 0.9, count))
+    column = rng.random(count) < 0.5
+    cut = np.where(column, rng.uniform(0.35, 0.8, count), 2.0)
     normals, distances = [], []
     for sign_column in (1, -1):
         for sign_row in (1, -1):
@@ -76,8 +87,10 @@ def rhombs(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
         normals.append(np.tile([0.0, float(sign)], (count, 1)))
         distances.append(cut)
     outlines = _points(_radii(np.stack(normals, axis=1), np.stack(distances, axis=1)))
-    outlines[..., 0] *= log_uniform(rng, 1.0, 5.0, count)[:, np.newaxis]
-    return outlines / np.sqrt(np.abs(outlines).max(axis=(1, 2), keepdims=True))
+    outlines[..., 0] *= np.where(
+        column, log_uniform(rng, 1.3, 6.0, count), log_uniform(rng, 1.0, 2.8, count)
+    )[:, np.newaxis]
+    return _scaled(outlines)
 
 
 def laths(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
@@ -94,7 +107,7 @@ def laths(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
     )
     outlines = _points(_radii(normals, rng.uniform(0.8, 1.0, (count, 4))))
     outlines[..., 0] *= log_uniform(rng, 4.0, 14.0, count)[:, np.newaxis]
-    return outlines / np.sqrt(np.abs(outlines).max(axis=(1, 2), keepdims=True))
+    return _scaled(outlines)
 
 
 def blebs(rng: np.random.Generator, count: int, roughness: float = 0.35) -> NDArray[np.float64]:
@@ -157,8 +170,9 @@ def scattered(
 
 
 def count_for(share: float, shape: tuple[int, int], size_px: float) -> int:
-    """How many grains of `size_px` cover about `share` of a picture."""
-    return int(np.clip(round(share * shape[0] * shape[1] / (0.7 * size_px**2)), 1, _MOST_GRAINS))
+    """How many grains of `size_px`, scattered by chance, cover about `share` of a picture."""
+    laid = -np.log1p(-min(share, 0.97))
+    return int(np.clip(round(laid * shape[0] * shape[1] / (0.7 * size_px**2)), 1, _MOST_GRAINS))
 
 
 def mosaic(

@@ -123,4 +123,5 @@ def linear_colours(lamp: NDArray[np.float64]) -> NDArray[np.float32]:
     spectra = np.stack([reflectance(substance) for substance in SUBSTANCES])
     xyz = spectra @ sensitivity.T / sensitivity.sum(axis=1) * white
     rgb = xyz @ rgb_from_xyz.T / (rgb_from_xyz @ white)
-    return np.clip(rgb, 0.0, 1.0).astype(np.float32)
+    colours: NDArray[np.float32] = np.clip(rgb, 0.0, 1.0).astype(np.float32)
+    return colours

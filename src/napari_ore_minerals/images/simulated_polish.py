@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from .simulated_habits import blebs
-from .simulated_light import SUBSTANCES
+from .simulated_light import ORE_SUBSTANCES, SUBSTANCES
 from .simulated_noise import fractal_noise, log_uniform, smooth_noise
 from .simulated_section import Section, distance_px, outline_px
 
@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 _SOFTNESS = {  # how readily a mineral is scratched; from Vickers hardness, 1 = gold and stibnite
     "gold": 1.0, "stibnite": 1.0, "chalcopyrite": 0.8, "pyrite": 0.25, "arsenopyrite": 0.3,
 }  # fmt: skip
+_POLISH = {  # share of the light that the least perfect polish, or tarnish, leaves
+    "gold": 0.85, "stibnite": 0.75, "chalcopyrite": 0.65, "pyrite": 0.85, "arsenopyrite": 0.85,
+}  # fmt: skip
 _ROUGHNESS = {  # deviation of brightness within a grain
     "gold": 0.012, "stibnite": 0.02, "chalcopyrite": 0.018, "pyrite": 0.008, "arsenopyrite": 0.01,
-    "quartz": 0.06, "calcite": 0.12, "dolomite": 0.12, "sericite": 0.2, "resin": 0.03, "void": 0.3,
+    "quartz": 0.12, "calcite": 0.25, "dolomite": 0.2, "sericite": 0.4, "resin": 0.05, "void": 0.4,
 }  # fmt: skip
 
 
@@ -76,12 +79,16 @@ def surface(section: Section, rng: np.random.Generator) -> NDArray[np.float32]:
     roughness = np.array([_ROUGHNESS[name] for name in SUBSTANCES], dtype=np.float32)[kinds]
     softness = np.array([_SOFTNESS.get(name, 0.15) for name in SUBSTANCES], dtype=np.float32)[kinds]
     roughness *= np.float32(log_uniform(rng, 0.3, 2.0))
-    tilt = rng.normal(0, 0.006, section.count).astype(np.float32)
-    texture = fractal_noise(rng, section.shape, float(log_uniform(rng, 6, 60)), octaves=5, gain=0.75)
+    gangue = kinds >= len(ORE_SUBSTANCES)
+    tilt = np.where(gangue, 0.12, 0.006).astype(np.float32) * rng.standard_normal(section.count, np.float32)
+    polish = np.array([rng.uniform(_POLISH.get(name, 1.0), 1.02) for name in SUBSTANCES], dtype=np.float32)
+    texture = fractal_noise(rng, section.shape, float(log_uniform(rng, 6, 120)), octaves=6, gain=0.75)
     texture *= roughness[section.grain]
     texture += tilt[section.grain]
     texture -= softness[section.grain] * _scratches(rng, section.shape)
-    return np.clip(1 + texture, 0.05, 2.0) * _relief(section, rng)
+    factor: NDArray[np.float32] = np.clip(1 + texture, 0.05, 2.0) * polish[kinds][section.grain]
+    factor *= _relief(section, rng)
+    return factor
 
 
 def _scratches(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float32]:
@@ -99,21 +106,22 @@ def _scratches(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.f
         strength = int(40 + 200 * rng.random() ** 3)
         cv2.line(canvas, start.tolist(), end.tolist(), strength, 1, cv2.LINE_AA, 4)
     depth = np.float32(log_uniform(rng, 0.03, 0.3))
-    lines = depth * cv2.GaussianBlur(canvas, (0, 0), 0.6).astype(np.float32) / 255
+    lines: NDArray[np.float32] = depth * cv2.GaussianBlur(canvas, (0, 0), 0.6).astype(np.float32) / 255
     lines[1:] -= rng.uniform(0, 0.5) * lines[:-1]
     return lines
 
 
 def _relief(section: Section, rng: np.random.Generator) -> NDArray[np.float32]:
     """Dark lines where hard meets soft, with a faint light line beside them, and fine grain boundaries."""
-    mask = section.mask()
-    away = distance_px(outline_px(mask))
+    away = np.minimum(distance_px(outline_px(section.mask())), 100)
     uneven = np.clip(1 + 0.6 * smooth_noise(rng, section.shape, 60), 0.1, 2.5)
     width = np.float32(log_uniform(rng, 0.6, 5.0))
     depth = np.float32(rng.uniform(0.0, 0.9))
-    relief: NDArray[np.float32] = np.exp(-((away / (width * uneven)) ** 2)) * np.minimum(depth * uneven, 0.97)
+    relief: NDArray[np.float32] = np.exp(-((away / (width * uneven)) ** 2))
+    relief *= np.minimum(depth * uneven, 0.97)
     light = np.float32(rng.uniform(0.0, 0.06))
-    relief -= light * np.exp(-(((away - 2.5 * width) / width) ** 2))
+    relief -= light * np.exp(-((away / width - 2.5) ** 2))
     seams = cv2.GaussianBlur(outline_px(section.grain).astype(np.float32), (0, 0), 0.7)
     seams *= np.float32(rng.uniform(0.0, 0.35) if rng.random() < 0.5 else 0.0)
-    return np.maximum(1 - relief - seams, 0.02)
+    left: NDArray[np.float32] = np.maximum(1 - relief - seams, 0.02)
+    return left

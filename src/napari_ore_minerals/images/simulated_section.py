@@ -22,7 +22,7 @@ from .simulated_habits import (
     scattered,
 )
 from .simulated_light import SUBSTANCES
-from .simulated_noise import bent, log_uniform, smooth_noise, upper_part
+from .simulated_noise import bent, coordinates, log_uniform, smooth_noise, upper_part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -107,10 +107,10 @@ def grow(
     section = Section(np.zeros(shape, dtype=np.uint16))
     _matrix(section, rng, px_per_um)
     present = [name for name in _ORDER if name in minerals]
-    rich = rng.choice(present) if present and rng.random() < 0.75 else None
+    rich = rng.choice(present) if present and rng.random() < 0.8 else None
     for name in present:
-        share = float(rng.uniform(0.45, 1.0) if name == rich else log_uniform(rng, 0.03, 0.5))
-        size_px = float(log_uniform(rng, 40, 1500)) * px_per_um
+        share = float(rng.beta(2.5, 0.8) if name == rich else log_uniform(rng, 0.02, 0.3))
+        size_px = float(log_uniform(rng, 80 if name == rich else 40, 1500)) * px_per_um
         layer = _HABITS[name](rng, shape, size_px, share)
         section.paint(name, _with_inclusions(layer, rng, size_px), rng)
     return section
@@ -126,6 +126,10 @@ def _matrix(section: Section, rng: np.random.Generator, px_per_um: float) -> Non
     stretch = 6.0 if second == "sericite" else 1.5
     layer = mosaic(rng, shape, float(log_uniform(rng, 25, 300)) * px_per_um, stretch)
     section.paint(str(second), layer * part.astype(np.uint16), rng)
+    plucked = rng.uniform(-0.05, 0.2)  # holes that polishing tore
+    if plucked > 0.002:
+        part = aggregate(rng, shape, float(log_uniform(rng, 10, 200)), plucked, rng.uniform(0.3, 0.7))
+        section.paint_part("void", part, rng)
     if rng.random() < 0.3:
         section.paint_part("resin", aggregate(rng, shape, 900, rng.uniform(0.05, 0.5), 0.35), rng)
 
@@ -188,21 +192,36 @@ def _stibnite(
     if rng.random() < 0.45:
         part = aggregate(rng, shape, max(size_px, 200), share, rng.uniform(0.2, 0.5))
         stretch = float(log_uniform(rng, 1.5, 8.0))
-        return mosaic(rng, shape, 0.5 * size_px, stretch) * part.astype(np.uint16)
+        grains = mosaic(rng, shape, 0.5 * size_px, stretch)
+        return _with_lamellae(grains, rng) * part.astype(np.uint16)
     count = count_for(2.0 * share, shape, size_px)
     spread = np.pi if rng.random() < 0.4 else rng.uniform(0.1, 0.6)
     layer = scattered(laths(rng, count), rng, shape, 1.3 * size_px, spread)
-    return bent(layer, rng, rng.uniform(0.0, 0.01) * size_px, 0.3 * size_px, 0.4)
+    return bent(_with_lamellae(layer, rng), rng, rng.uniform(0.0, 0.01) * size_px, 0.3 * size_px, 0.4)
+
+
+def _with_lamellae(layer: NDArray[np.uint16], rng: np.random.Generator) -> NDArray[np.uint16]:
+    """Divide some grains of stibnite by pressure twins: parallel lamellae that reflect otherwise."""
+    grains = int(layer.max())
+    if rng.random() < 0.6 or 2 * grains > MOST_GRAINS:
+        return layer
+    rows, columns = coordinates(layer.shape)
+    angle = rng.uniform(0, np.pi, grains + 1).astype(np.float32)[layer]
+    phase = (rows * np.sin(angle) + columns * np.cos(angle)) / np.float32(log_uniform(rng, 8, 80))
+    width = rng.uniform(-1.2, 0.8, grains + 1).astype(np.float32)[layer]
+    lamella = (np.sin(phase) + 0.6 * np.sin(phase * np.float32(0.37)) < width - 0.5) & (layer > 0)
+    return np.where(lamella, layer + np.uint16(grains), layer)
 
 
 def _gold(
     rng: np.random.Generator, shape: tuple[int, int], size_px: float, share: float
 ) -> NDArray[np.uint16]:
     if rng.random() < 0.3:  # fillings along crevices
-        field = np.abs(smooth_noise(rng, shape, max(size_px, 60)))
-        part = upper_part(-field, min(0.5 * share, 0.3)) | aggregate(rng, shape, size_px, 0.5 * share, 0.0)
+        crevice = -np.abs(smooth_noise(rng, shape, max(size_px, 60)))
+        crevice += 0.5 * smooth_noise(rng, shape, max(0.4 * size_px, 30))  # wide here, closed there
+        part = upper_part(crevice, min(0.5 * share, 0.3)) | aggregate(rng, shape, size_px, 0.5 * share, 0.0)
         return bent(part.astype(np.uint16), rng, 0.04 * size_px, 0.3 * size_px, 0.25)
-    layer = scattered(blebs(rng, count_for(share, shape, size_px), 0.7), rng, shape, size_px)
+    layer = scattered(blebs(rng, count_for(share, shape, size_px), 0.4), rng, shape, size_px)
     return bent(layer, rng, 0.06 * size_px, 0.35 * size_px, rng.uniform(0.1, 0.35))
 
 
@@ -215,7 +234,7 @@ _HABITS = {
 }
 
 
-def outline_px(grain: NDArray[np.uint16]) -> NDArray[np.bool_]:
+def outline_px(grain: NDArray[np.uint16] | NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Pixels whose right or lower neighbour has another number."""
     edges = np.zeros(grain.shape, dtype=np.bool_)
     edges[:, :-1] |= grain[:, :-1] != grain[:, 1:]
