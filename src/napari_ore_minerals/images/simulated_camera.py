@@ -77,8 +77,8 @@ class Laboratory:
 
 def draw_laboratory(rng: np.random.Generator) -> Laboratory:
     """Draw a laboratory; see the module for where the ranges come from."""
-    warmth = rng.normal(0.04, 0.05)
-    tint = rng.normal(0.0, 0.02)
+    warmth = rng.normal(0.065, 0.04)
+    tint = rng.normal(0.0, 0.015)
     return Laboratory(
         lamp="halogen" if rng.random() < 0.65 else "led",
         kelvin=float(rng.uniform(3000, 6500)),
@@ -86,9 +86,9 @@ def draw_laboratory(rng: np.random.Generator) -> Laboratory:
         white_balance=(
             float(np.exp(warmth + tint)),
             float(np.exp(-tint)),
-            float(np.exp(-1.3 * warmth + tint)),
+            float(np.exp(-warmth + tint)),
         ),
-        saturation=float(rng.uniform(0.55, 1.15)),
+        saturation=float(rng.uniform(0.65, 1.1)),
         gamma=float(rng.uniform(1.25, 2.35)),
         contrast=float(rng.uniform(0.0, 0.45)),
         flare=float(rng.uniform(-0.03, 0.025)),
