@@ -16,7 +16,12 @@ from napari_ore_minerals.learning.augmentation import (
 )
 from napari_ore_minerals.learning.dataset import UNKNOWN
 
-TRANSFORM_LIST = sorted({t for kinds in TRANSFORMS.values() for t in kinds}, key=lambda t: t.__name__)
+
+def name_of(transform) -> str:
+    return getattr(transform, "func", transform).__name__
+
+
+TRANSFORM_LIST = sorted({t for kinds in TRANSFORMS.values() for t in kinds}, key=name_of)
 
 
 def batch_of(samples, count: int = 16) -> Batch:
@@ -36,7 +41,7 @@ def striped(count: int = 32) -> Batch:
     return Batch(tiles, class_cells(dense, 6).mean(dim=(2, 3)), dense)
 
 
-@pytest.mark.parametrize("transform", TRANSFORM_LIST, ids=lambda t: t.__name__)
+@pytest.mark.parametrize("transform", TRANSFORM_LIST, ids=name_of)
 def test_shapes_and_ranges_stay(samples, transform):
     batch = batch_of(samples)
     before = [value.clone() for value in batch]

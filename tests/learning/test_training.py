@@ -6,7 +6,7 @@ import torch
 
 from napari_ore_minerals.errors import DatasetError, TrainingError
 from napari_ore_minerals.learning.dataset import UNKNOWN, TileSamples, grouped_split
-from napari_ore_minerals.learning.trainer import dense_loss, soft_cross_entropy
+from napari_ore_minerals.learning.trainer import dense_loss, rate, soft_cross_entropy
 from napari_ore_minerals.learning.training import EpochRecord, TrainOptions, train_steps
 from napari_ore_minerals.minerals import PAPER_MINERALS
 from napari_ore_minerals.models.architectures import build_network
@@ -72,8 +72,22 @@ def test_a_stop_during_the_second_epoch_gives_the_first(network, split):
     assert result.stopped
     assert result.best_epoch == 1
     assert len(result.history) == 1
-    one = run(train_steps(network, *split, QUICK.model_copy(update={"schedule": "constant", "warm_up": 0.0})))
-    assert len(one.history) == QUICK.epochs
+
+
+def test_training_ends_in_time_and_still_keeps_an_epoch(network, split):
+    options = QUICK.model_copy(update={"epochs": 10_000, "minutes": 0.02})
+    result = run(train_steps(network, *split, options))
+    assert not result.stopped
+    assert result.best_epoch >= 1
+    assert result.minutes < 0.5
+
+
+def test_the_learning_rate_rises_and_falls():
+    options = TrainOptions(warm_up=0.1)
+    values = [rate(options, share) for share in (0.0, 0.05, 0.1, 0.55, 1.0)]
+    assert values == pytest.approx([0.01, 0.5, 1.0, 0.5, 0.0])
+    constant = TrainOptions(schedule="constant", warm_up=0.0)
+    assert [rate(constant, share) for share in (0.0, 0.5, 1.0)] == [1.0, 1.0, 1.0]
 
 
 def test_a_stop_in_the_first_epoch_gives_what_there_is(network, split):

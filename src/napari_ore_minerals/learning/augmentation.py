@@ -156,9 +156,9 @@ def laboratory(
     batch: Batch,
     generator: torch.Generator,
     *,
-    exposure: float = 0.2,
-    balance: float = 0.03,
-    gamma: float = 0.15,
+    exposure: float = 0.12,
+    balance: float = 0.015,
+    gamma: float = 0.08,
 ) -> Batch:
     """Another lamp and camera: exposure, white balance, gamma, stray light, uneven light.
 
@@ -208,14 +208,15 @@ TRANSFORMS: dict[Augmentation, tuple[Transform, ...]] = {
         random_saturation,
         random_erasing,
     ),
+    # Colours change less than in the paper's set: pyrite, arsenopyrite and chalcopyrite differ in little else.
     "laboratory": (
         random_flips,
         random_quarter_turns,
         random_zoom,
-        automatic_gamma,
+        partial(automatic_gamma, strength=0.15),
         laboratory,
-        random_contrast,
-        random_saturation,
+        partial(random_contrast, strength=0.1),
+        partial(random_saturation, strength=0.1),
         random_focus,
         random_erasing,
     ),

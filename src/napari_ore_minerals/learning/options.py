@@ -22,6 +22,11 @@ class TrainOptions(BaseModel):
     samples_per_epoch: Annotated[int, Field(ge=1)] | None = Field(
         None, title="Samples per epoch", description="Tiles drawn per epoch; empty for as many as there are"
     )
+    minutes: Annotated[float, Field(gt=0.0)] | None = Field(
+        None,
+        title="Minutes",
+        description="Time to be done in, with fewer steps if need be; such a training is not repeatable",
+    )
     batch_size: Annotated[int, Field(ge=1, le=4096)] = Field(
         32, title="Batch size", description="Tiles per step"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,9 +57,7 @@ class Trainer:
         self.precision, _ = choose_precision(device.torch_device, options.precision)
         self.title, self.options, self.classes = device.title, options, len(samples.minerals)
         set_seed(options.seed)
-        AcceleratorState._reset_state(
-            True
-        )  # it would refuse another precision than that of an earlier training
+        AcceleratorState._reset_state(True)  # it refuses another precision than an earlier training's
         self.accelerator = Accelerator(
             cpu=device.torch_device.type == "cpu",
             mixed_precision="bf16" if self.precision == "bf16" else "no",
@@ -67,11 +65,10 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(options.seed)
         loader = _loader(samples, options, self.generator)
         optimizer = _optimizer(network, options)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _rate(options, len(loader) * options.epochs))
         self.network, self.optimizer, self.loader = self.accelerator.prepare(
             network.train().requires_grad_(True), optimizer, loader
         )
-        self.schedule = schedule
+        self.total, self.begun = len(self.loader) * options.epochs, time.perf_counter()
         plain = self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False)
         self.average = copy.deepcopy(plain).eval() if options.averaging else None
         self.steps = 0
@@ -87,6 +84,8 @@ class Trainer:
 
     def step(self, batch: Batch) -> float:
         """Learn from one batch and return its loss."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.options.learning_rate * rate(self.options, self.share())
         loss = self._loss(self._plain(), batch, smoothing=self.options.label_smoothing)
         value = float(loss.detach())
         if not math.isfinite(value):
@@ -97,11 +96,23 @@ class Trainer:
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
-        self.schedule.step()
         self.optimizer.zero_grad()
         self.steps += 1
         self._follow()
         return value
+
+    def seconds(self) -> float:
+        """Time since training began."""
+        return time.perf_counter() - self.begun
+
+    def share(self) -> float:
+        """How much of the training is done, 0 to 1: of its steps or, where that is more, of its time."""
+        timed = 0.0 if self.options.minutes is None else self.seconds() / (60.0 * self.options.minutes)
+        return min(1.0, max(self.steps / self.total, timed))
+
+    def over(self) -> bool:
+        """Whether all steps are done or the time is up."""
+        return self.share() >= 1.0
 
     def validate(self, samples: TileSamples, epoch: int, loss: float, begun: float) -> EpochRecord:
         """Measure the network on validation samples."""
@@ -238,14 +249,10 @@ def _optimizer(network: nn.Module, options: TrainOptions) -> torch.optim.Optimiz
     return kind(groups, lr=options.learning_rate, betas=(0.9, 0.999))
 
 
-def _rate(options: TrainOptions, steps: int) -> Callable[[int], float]:
-    warm = max(1, round(options.warm_up * steps)) if options.warm_up else 0
-
-    def rate(step: int) -> float:
-        if step < warm:
-            return (step + 1) / warm
-        if options.schedule == "constant":
-            return 1.0
-        return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
-
-    return rate
+def rate(options: TrainOptions, share: float) -> float:
+    """Learning rate as a part of the largest, when `share` (0 to 1) of the training is done."""
+    if share < options.warm_up:
+        return max(share / options.warm_up, 0.01)
+    if options.schedule == "constant":
+        return 1.0
+    return 0.5 * (1.0 + math.cos(math.pi * (share - options.warm_up) / (1.0 - options.warm_up)))

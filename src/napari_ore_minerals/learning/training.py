@@ -105,29 +105,31 @@ def train_steps(
 def _epochs(run: Trainer, validation: TileSamples) -> Steps[TrainResult]:
     options, history, best_epoch, stopped = run.options, [], 0, False
     best, least = run.state(), math.inf
-    total, done, begun = options.epochs * len(run.loader), 0, time.perf_counter()
     for epoch in range(1, options.epochs + 1):
-        losses: list[float] = []
-        epoch_begun, stage = time.perf_counter(), f"epoch {epoch} of {options.epochs}"
-        for batch in run.batches():
-            losses.append(run.step(batch))
-            done += 1
-            if len(losses) < len(run.loader):
-                stopped = bool((yield Progress(done, total, "batches", f"{stage}, loss {losses[-1]:.3f}")))
-            if stopped:
-                break
+        begun, stage = time.perf_counter(), f"epoch {epoch} of {options.epochs}"
+        losses, stopped = yield from _batches(run, stage)
         if stopped:
             break
-        record = run.validate(validation, epoch, float(np.mean(losses)), epoch_begun)
+        record = run.validate(validation, epoch, float(np.mean(losses)), begun)
         history.append(record)
         if record.validation_loss < least:
             best, least, best_epoch = run.state(), record.validation_loss, epoch
-        stopped = (
-            bool((yield Progress(done, total, "batches", stage, update=record))) and epoch < options.epochs
-        )
-        if stopped:
+        asked = bool((yield Progress(run.steps, run.total, "batches", stage, update=record)))
+        stopped = asked and not run.over()
+        if stopped or run.over():
             break
-    minutes = (time.perf_counter() - begun) / 60.0
     trained = run.finished(best if best_epoch else run.state())
-    seen = done * options.batch_size
+    minutes, seen = run.seconds() / 60.0, run.steps * options.batch_size
     return TrainResult(trained, tuple(history), best_epoch, run.title, run.precision, minutes, seen, stopped)
+
+
+def _batches(run: Trainer, stage: str) -> Steps[tuple[list[float], bool]]:
+    """Learn for one epoch; returns the losses and whether a stop was asked for."""
+    losses: list[float] = []
+    for batch in run.batches():
+        losses.append(run.step(batch))
+        if len(losses) == len(run.loader) or run.over():
+            break  # the end of an epoch is told together with its record
+        if (yield Progress(run.steps, run.total, "batches", f"{stage}, loss {losses[-1]:.3f}")):
+            return losses, True
+    return losses, False

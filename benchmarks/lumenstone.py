@@ -1,0 +1,170 @@
+"""How the bundled model does on real photographs: LumenStone S1 and S2.
+
+    python benchmarks/lumenstone.py zero-shot [--model FOLDER]
+
+The photographs (Khvostikov et al. 2021, ISPRS Archives XLIV-2/W1-2021, 113-118)
+are read from ``$ORE_MINERALS_LUMENSTONE``, else from ``../shared/data/lumenstone``
+beside the checkout; they are no part of this project.  Where they are absent the
+benchmark says so and ends well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from platformdirs import user_cache_path
+from sklearn.ensemble import RandomForestClassifier
+
+from napari_ore_minerals.images.tiles import resize_tile
+from napari_ore_minerals.learning.dataset import DOMINANT, TileSamples
+from napari_ore_minerals.learning.evaluation import balanced_accuracy, confusion_matrix, grouped_interval
+from napari_ore_minerals.learning.simulated import SimulatedPictures, simulated_samples_steps
+from napari_ore_minerals.minerals import CHALCOPYRITE, DEFAULT_MINERALS, GANGUE, PYRITE
+from napari_ore_minerals.models.classifier import Classifier
+from napari_ore_minerals.models.devices import prepare_process
+from napari_ore_minerals.progress import run
+
+CODES = {0: GANGUE, 1: CHALCOPYRITE, 6: PYRITE}  # LumenStone's mask codes that the model knows
+SCORED = [DEFAULT_MINERALS.codes.index(mineral.code) for mineral in (CHALCOPYRITE, PYRITE, GANGUE)]
+SIDES = (128, 256)  # pixels of the half-size photographs: 256 and 512 of the camera's own
+FOREST_PICTURES = SimulatedPictures(3_000_000, 120)
+
+
+class Tiles(NamedTuple):
+    """Clear tiles of the three scored classes."""
+
+    pixels: NDArray[np.uint8]  # (n, 224, 224, 3)
+    truth: NDArray[np.int64]  # (n,) index in DEFAULT_MINERALS
+    photographs: NDArray[np.int64]  # (n,)
+
+
+def dataset_folder() -> Path | None:
+    """Return where the photographs are, or None."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data" / "lumenstone"
+    folder = Path(os.environ.get("ORE_MINERALS_LUMENSTONE", default))
+    return folder if (folder / "S1" / "images").is_dir() else None
+
+
+def photographs(folder: Path) -> Iterator[tuple[Path, Path]]:
+    """Pairs of a photograph and its mask, in a fixed order."""
+    for series in ("S1", "S2"):
+        masks = {path.stem: path for path in (folder / series / "masks").iterdir()}
+        for path in sorted((folder / series / "images").iterdir()):
+            if path.stem in masks:
+                yield path, masks[path.stem]
+
+
+def clear_tiles(folder: Path, side: int) -> Tiles:
+    """Cut the photographs into tiles of which one scored class covers at least 80 %."""
+    pixels, truth, groups = [], [], []
+    for number, (path, mask_path) in enumerate(photographs(folder)):
+        rgb, mask = np.asarray(Image.open(path).convert("RGB")), np.asarray(Image.open(mask_path))
+        for row in range(0, mask.shape[0] - side + 1, side):
+            for column in range(0, mask.shape[1] - side + 1, side):
+                part = (slice(row, row + side), slice(column, column + side))
+                values, counts = np.unique(mask[part], return_counts=True)
+                found = int(values[counts.argmax()])
+                if found in CODES and counts.max() >= DOMINANT * side**2:
+                    pixels.append(resize_tile(np.ascontiguousarray(rgb[part]), 224))
+                    truth.append(DEFAULT_MINERALS.codes.index(CODES[found].code))
+                    groups.append(number)
+    return Tiles(np.stack(pixels), np.array(truth), np.array(groups))
+
+
+def colour_statistics(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Mean, spread and percentiles of RGB and HSV of each tile: (n, 42)."""
+    rows = []
+    for tile in pixels:
+        small = np.ascontiguousarray(tile[::2, ::2])
+        values = np.concatenate([small, cv2.cvtColor(small, cv2.COLOR_RGB2HSV)], axis=2).reshape(-1, 6)
+        percentiles = np.percentile(values, [5, 25, 50, 75, 95], axis=0).ravel()
+        rows.append(np.concatenate([values.mean(axis=0), values.std(axis=0), percentiles]))
+    return np.array(rows, dtype=np.float32)
+
+
+def forest(samples: TileSamples) -> RandomForestClassifier:
+    """Random forest on the colours of the clear tiles of simulated pictures."""
+    clear = np.flatnonzero(samples.clear())
+    model = RandomForestClassifier(300, class_weight="balanced", random_state=0, n_jobs=-1)
+    return model.fit(colour_statistics(samples.tiles[clear]), samples.labels[clear])
+
+
+def network_answers(classifier: Classifier, pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Index of the best of the six classes for each tile."""
+    parts = [classifier.predict(pixels[start : start + 32]).logits for start in range(0, len(pixels), 32)]
+    return np.concatenate(parts).argmax(axis=1)
+
+
+def report(title: str, tiles: Tiles, answers: NDArray[np.int64]) -> None:
+    """Print balanced accuracy with its interval, recalls and confusion."""
+    classes = len(DEFAULT_MINERALS)
+    confusion = confusion_matrix(tiles.truth, answers, classes)
+    low, high = grouped_interval(tiles.truth, answers, tiles.photographs, np.random.default_rng(0))
+    print(f"  {title}: balanced accuracy {balanced_accuracy(confusion):.3f} (95 % {low:.3f} to {high:.3f})")
+    print(f"    {'true':14}{'recall':>8}   predicted " + "".join(f"{m.symbol:>6}" for m in DEFAULT_MINERALS))
+    for index in SCORED:
+        row = confusion[index]
+        recall = row[index] / max(row.sum(), 1)
+        counts = "".join(f"{count:6d}" for count in row)
+        print(f"    {DEFAULT_MINERALS[index].name:14}{recall:8.3f}{'':13}{counts}")
+
+
+def zero_shot(chosen: argparse.Namespace) -> int:
+    """Score a model that has seen no real photograph."""
+    folder = dataset_folder()
+    if folder is None:
+        print("LumenStone is not here: set ORE_MINERALS_LUMENSTONE to its folder. Nothing was measured.")
+        return 0
+    prepare_process()
+    classifier = Classifier.load(chosen.model)
+    card = classifier.card
+    print(f"model {card.name} version {card.version}, {card.weights_sha256[:12]}, {classifier.device.title}")
+    simulated = run(simulated_samples_steps(FOREST_PICTURES, chosen.cache))
+    trees = forest(simulated)
+    for side in SIDES:
+        tiles = clear_tiles(folder, side)
+        print(
+            f"tiles of {side} px of the half-size photographs ({2 * side} of the camera's own): "
+            f"{len(tiles.truth)} tiles, {len(np.unique(tiles.photographs))} photographs"
+        )
+        report("model", tiles, network_answers(classifier, tiles.pixels))
+        report(
+            "random forest on simulated tile colours", tiles, trees.predict(colour_statistics(tiles.pixels))
+        )
+        print(
+            f"  chance: {1 / len(SCORED):.3f} among the scored classes, {1 / len(DEFAULT_MINERALS):.3f} among all"
+        )
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("zero-shot", help="score a model that has seen no real photograph")
+    command.add_argument(
+        "--model", type=Path, default=None, help="model folder; the bundled one if not given"
+    )
+    command.add_argument(
+        "--cache",
+        type=Path,
+        default=user_cache_path("napari-ore-minerals") / "simulated",
+        help="where simulated tiles are kept",
+    )
+    command.set_defaults(function=zero_shot)
+    chosen = parser.parse_args()
+    return int(chosen.function(chosen))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
