@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from napari_ore_minerals.minerals import GANGUE
+
 from .simulated_habits import blebs
 from .simulated_light import ORE_SUBSTANCES, SUBSTANCES
 from .simulated_noise import fractal_noise, log_uniform, smooth_noise
@@ -19,20 +21,31 @@ _SOFTNESS = {  # how readily a mineral is scratched; from Vickers hardness, 1 = 
     "gold": 1.0, "stibnite": 1.0, "chalcopyrite": 0.8, "pyrite": 0.25, "arsenopyrite": 0.3,
 }  # fmt: skip
 _POLISH = {  # share of the light that the least perfect polish, or tarnish, leaves
-    "gold": 0.85, "stibnite": 0.75, "chalcopyrite": 0.65, "pyrite": 0.85, "arsenopyrite": 0.85,
+    "gold": 0.85, "stibnite": 0.75, "chalcopyrite": 0.58, "pyrite": 0.85, "arsenopyrite": 0.85,
 }  # fmt: skip
 _ROUGHNESS = {  # deviation of brightness within a grain
     "gold": 0.012, "stibnite": 0.02, "chalcopyrite": 0.018, "pyrite": 0.008, "arsenopyrite": 0.01,
-    "quartz": 0.12, "calcite": 0.25, "dolomite": 0.2, "sericite": 0.4, "resin": 0.05, "void": 0.4,
+    "quartz": 0.06, "calcite": 0.12, "dolomite": 0.1, "sericite": 0.2, "resin": 0.03, "void": 0.4,
 }  # fmt: skip
 
 
 def damage(section: Section, rng: np.random.Generator) -> None:
     """Add cracks and pits: holes that are gangue in the mask, black or filled with resin."""
     shape = section.shape
+    if rng.random() < 0.5:
+        section.paint_part("void", _gaps(section, rng), rng)
     holes = _cracks(rng, shape) | _pits(rng, shape)
     filling = "void" if rng.random() < 0.7 else "resin"
     section.paint_part(filling, holes.astype(np.bool_), rng)
+
+
+def _gaps(section: Section, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Black gaps where gangue broke away from the ore."""
+    ore = section.mask() != GANGUE.code
+    away = distance_px(ore)
+    width = log_uniform(rng, 1.5, 20) * (smooth_noise(rng, section.shape, 90) + rng.uniform(-0.5, 1.0))
+    gaps: NDArray[np.bool_] = ~ore & (away < width + 0.3 * width * smooth_noise(rng, section.shape, 8))
+    return gaps
 
 
 def _cracks(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.uint8]:
@@ -80,7 +93,7 @@ def surface(section: Section, rng: np.random.Generator) -> NDArray[np.float32]:
     softness = np.array([_SOFTNESS.get(name, 0.15) for name in SUBSTANCES], dtype=np.float32)[kinds]
     roughness *= np.float32(log_uniform(rng, 0.3, 2.0))
     gangue = kinds >= len(ORE_SUBSTANCES)
-    tilt = np.where(gangue, 0.12, 0.006).astype(np.float32) * rng.standard_normal(section.count, np.float32)
+    tilt = np.where(gangue, 0.16, 0.006).astype(np.float32) * rng.standard_normal(section.count, np.float32)
     polish = np.array([rng.uniform(_POLISH.get(name, 1.0), 1.02) for name in SUBSTANCES], dtype=np.float32)
     texture = fractal_noise(rng, section.shape, float(log_uniform(rng, 6, 120)), octaves=6, gain=0.75)
     texture *= roughness[section.grain]
@@ -94,7 +107,7 @@ def surface(section: Section, rng: np.random.Generator) -> NDArray[np.float32]:
 def _scratches(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float32]:
     """Darkening by scratches, signed: their far wall can be bright."""
     canvas = np.zeros(shape, dtype=np.uint8)
-    count = int(rng.choice([0, 10, 40, 120, 250]))
+    count = int(rng.choice([0, 15, 50, 120, 250]))
     main = rng.uniform(0, np.pi)
     spread = float(rng.choice([0.05, 0.4, 2.0]))
     reach = float(np.hypot(*shape))
@@ -103,9 +116,9 @@ def _scratches(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.f
         step = log_uniform(rng, 0.05, 1.0) * reach / 2 * np.array([np.cos(angle), np.sin(angle)])
         middle = rng.uniform(0, 1, 2) * shape[::-1]
         start, end = np.rint(16 * (middle - step)).astype(int), np.rint(16 * (middle + step)).astype(int)
-        strength = int(40 + 200 * rng.random() ** 3)
+        strength = int(50 + 200 * rng.random() ** 2)
         cv2.line(canvas, start.tolist(), end.tolist(), strength, 1, cv2.LINE_AA, 4)
-    depth = np.float32(log_uniform(rng, 0.03, 0.3))
+    depth = np.float32(log_uniform(rng, 0.08, 1.2))
     lines: NDArray[np.float32] = depth * cv2.GaussianBlur(canvas, (0, 0), 0.6).astype(np.float32) / 255
     lines[1:] -= rng.uniform(0, 0.5) * lines[:-1]
     return lines

@@ -31,6 +31,7 @@ __all__ = [
     "simulate",
 ]
 
+_ISOTROPIC = ("gold", "pyrite")  # their range is of composition and source: one value in a section
 _Side = Annotated[int, Field(ge=64, le=8192)]
 
 
@@ -111,29 +112,39 @@ def simulate(
     SimulatedMicrograph
     """
     options = options or SimulationOptions()
-    ore, camera = (np.random.default_rng([seed, part]) for part in (0, 1))
-    minerals = draw_minerals(ore) if options.minerals is None else options.minerals
-    section = grow(ore, (options.height_px, options.width_px), minerals, 1 / options.um_per_px)
-    damage(section, ore)
+    camera = np.random.default_rng([seed, 1])
     laboratory = laboratory or draw_laboratory(camera)
-    light = _reflected(section, laboratory, ore)
+    section, light = base_colours(seed, options, laboratory)
+    polish = np.random.default_rng([seed, 2])
+    light *= surface(section, polish)[..., np.newaxis]
+    transparent = section.substances() >= len(ORE_SUBSTANCES)
+    light += _internal_reflections(section, polish) * transparent[section.grain][..., np.newaxis]
     rgb = photograph(light, laboratory, camera)
     return SimulatedMicrograph(rgb, section.mask(), options.um_per_px, seed, laboratory)
 
 
-def _reflected(section: Section, laboratory: Laboratory, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Linear sRGB that the section throws back, (height, width, 3)."""
-    ends = linear_colours(laboratory.spectrum())[section.substances()]
-    between = section.orientations()[:, np.newaxis]
-    fineness = rng.beta(1.0, 2.0)  # one gold per section, not one per grain
-    gold = section.substances() == SUBSTANCES.index("gold")
-    between = np.where(gold[:, np.newaxis], np.float32(fineness), between)
-    colours = ends[:, 0] + between * (ends[:, 1] - ends[:, 0])
+def base_colours(
+    seed: int, options: SimulationOptions, laboratory: Laboratory
+) -> tuple[Section, NDArray[np.float32]]:
+    """Grow the section of a seed and colour it by reflectance and orientation alone.
+
+    Returns
+    -------
+    section : Section
+    light : float32 (height, width, 3)
+        Linear sRGB of a perfect polish under the laboratory's lamp; a flat white is (1, 1, 1).
+    """
+    rng = np.random.default_rng([seed, 0])
+    minerals = draw_minerals(rng) if options.minerals is None else options.minerals
+    section = grow(rng, (options.height_px, options.width_px), minerals, 1 / options.um_per_px)
+    damage(section, rng)
+    kinds = section.substances()
+    one_value = np.array([rng.beta(1.0, 2.0) if name in _ISOTROPIC else np.nan for name in SUBSTANCES])[kinds]
+    between = np.where(np.isnan(one_value), section.orientations(), one_value).astype(np.float32)
+    ends = linear_colours(laboratory.spectrum())[kinds]
+    colours = ends[:, 0] + between[:, np.newaxis] * (ends[:, 1] - ends[:, 0])
     light: NDArray[np.float32] = colours[section.grain]
-    light *= surface(section, rng)[..., np.newaxis]
-    transparent = section.substances() >= len(ORE_SUBSTANCES)
-    light += _internal_reflections(section, rng) * transparent[section.grain][..., np.newaxis]
-    return light
+    return section, light
 
 
 def _internal_reflections(section: Section, rng: np.random.Generator) -> NDArray[np.float32]:
