@@ -121,7 +121,6 @@ class InputForm(QWidget):  # type: ignore[misc]
 
     def disconnect_viewer(self) -> None:
         """Listen to the viewer no more."""
-        self._later.stop()
         self.pictures.disconnect_viewer()
         self._viewer.scene.camera.events.disconnect(self._view_moved)
         self._viewer.dims.events.current_step.disconnect(self._settle)
@@ -164,7 +163,7 @@ class InputForm(QWidget):  # type: ignore[misc]
         scale.setSingleStep(0.05)
         scale.setSuffix(" µm/px")
         scale.setSpecialValueText("unknown")
-        scale.setFixedWidth(122)
+        scale.setFixedWidth(150)
         scale.setKeyboardTracking(False)
         scale.setToolTip("Micrometres per pixel of the picture; 0 goes back to what the layer says")
         source = QLabel()

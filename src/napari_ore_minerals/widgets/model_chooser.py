@@ -51,6 +51,7 @@ class ModelChooser(QWidget):  # type: ignore[misc]
         self._choice.setToolTip("The classifier: the bundled one, or a folder with your own")
         self._choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self._choice.setMinimumContentsLength(12)
+        self._choice.setPlaceholderText("choose a model folder")
         self._info = QPushButton("i")
         self._info.setFixedWidth(26)
         self._info.setToolTip("What this model knows, what it was trained on and how well it does")

@@ -37,7 +37,7 @@ class OptionsForm(QWidget):  # type: ignore[misc]
             editor.setToolTip(field.description or "")
             signal = editor.currentTextChanged if isinstance(editor, QComboBox) else editor.valueChanged
             signal.connect(lambda _: self.changed.emit())
-            layout.addRow(field.title or name, editor)
+            layout.addRow((field.title or name).lower(), editor)
             layout.labelForField(editor).setToolTip(field.description or "")
 
     def options(self) -> BaseModel:

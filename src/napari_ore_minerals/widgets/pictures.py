@@ -200,7 +200,7 @@ def window_of(layer: Layer, corners: NDArray[np.float64], picture: LayerPicture)
     Window or None
         In pixels of the level that is read; None if they do not meet.
     """
-    points = np.array([to_pixels(layer, corner, picture) for corner in corners])
+    points = np.round([to_pixels(layer, corner, picture) for corner in corners], 6)
     low = np.maximum(np.floor(points.min(axis=0)).astype(int), 0)
     high = np.minimum(np.ceil(points.max(axis=0)).astype(int), [picture.height_px, picture.width_px])
     if (high <= low).any():

@@ -49,7 +49,7 @@ class ResultPanel(QWidget):  # type: ignore[misc]
         self.areas = _button(
             "Export areas…", "Write the table as CSV, with areas in µm² where the scale is known"
         )
-        self.command = _button("Copy command", "Copy the command that does the same without a screen")
+        self.command = _button("Copy as command", "Copy the command that does the same without a screen")
         self._lay_out()
         self._later = QTimer(self)
         self._later.setSingleShot(True)
@@ -88,9 +88,12 @@ class ResultPanel(QWidget):  # type: ignore[misc]
         if overlay is not None and overlay.map is not None:
             self.table.show_areas(areas(overlay.map, overlay.values), overlay.minerals)
 
+    def show_minerals(self) -> None:
+        """Look at the minerals first."""
+        self.view.setCurrentIndex(0)
+
     def disconnect_layers(self) -> None:
         """Listen to layers no more."""
-        self._later.stop()
         self._overlay = None
         self._listen()
 

@@ -47,8 +47,9 @@ class RunBar(QStackedWidget):  # type: ignore[misc]
     def begin(self) -> None:
         """Show the bar; the total is not known yet."""
         self._first = None
-        self.bar.setRange(0, 0)
-        self.bar.setFormat("loading the model")
+        self.bar.setRange(0, 1)
+        self.bar.setValue(0)
+        self.bar.setFormat("getting ready")
         self.cancel.setEnabled(True)
         self.cancel.setText("Cancel")
         self.setCurrentIndex(1)

@@ -19,8 +19,9 @@ def sample_second() -> list[LayerData]:
 
 
 def _sample(number: int) -> list[LayerData]:
-    from napari_ore_minerals.images.simulation import sample_micrographs
+    from napari_ore_minerals.images.simulation import SAMPLES, simulate
 
-    name, sample = list(sample_micrographs().items())[number]
+    name, (seed, options) = list(SAMPLES.items())[number]
+    sample = simulate(seed, options)
     scale = (sample.um_per_px, sample.um_per_px)
     return [(sample.rgb, {"name": name, "rgb": True, "scale": scale, "units": ("um", "um")}, "image")]

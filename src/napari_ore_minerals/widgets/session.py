@@ -1,0 +1,185 @@
+"""A viewer's runs and their layers: what follows from Classify, whatever happens to the layers meanwhile."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from napari.layers import Image, Labels
+from qtpy.QtCore import QObject, Signal
+
+from napari_ore_minerals.widgets import memory
+from napari_ore_minerals.widgets.jobs import Gathered, Worker
+from napari_ore_minerals.widgets.layers import MAP_KEY
+from napari_ore_minerals.widgets.overlay import Overlay
+from napari_ore_minerals.widgets.partial import partial_map
+from napari_ore_minerals.widgets.pictures import Placement, transform_of
+from napari_ore_minerals.widgets.run_bar import duration
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_ore_minerals.maps.mineral_map import MineralMap
+    from napari_ore_minerals.widgets.input_form import Plan
+
+SECONDS_BETWEEN_DRAWINGS = 0.2
+FEWEST_TILES_FOR_SPEED = 16
+REPLACED = "The picture was replaced while it was classified; the run was stopped."
+REMOVED = "The picture was removed while it was classified; the run was stopped."
+
+
+class Session(QObject):  # type: ignore[misc]
+    """Runs one classification at a time and keeps its layers.
+
+    Signals: ``begun()``, ``advanced(int, int)`` tiles done and in all, ``finished(Overlay, str)`` with what
+    happened in one sentence, ``failed(str)``, ``dropped(str)`` when the picture went away, and
+    ``layers_changed()``.  Each ``begun`` is followed by one of finished, failed and dropped.
+    """
+
+    begun = Signal()
+    advanced = Signal(int, int)
+    finished = Signal(object, str)
+    failed = Signal(str)
+    dropped = Signal(str)
+    layers_changed = Signal()
+
+    def __init__(self, viewer: ViewerModel, worker: Worker) -> None:
+        super().__init__()
+        self._viewer, self._worker = viewer, worker
+        self._overlays: WeakKeyDictionary[Image, Overlay] = WeakKeyDictionary()
+        self._adopted: WeakKeyDictionary[Labels, Overlay] = WeakKeyDictionary()
+        self._running: tuple[Plan, Overlay] | None = None
+        self._drawn = 0.0
+        worker.advanced.connect(self._advance)
+        worker.finished.connect(self._finish)
+        worker.cut_short.connect(self._cut_short)
+        worker.failed.connect(self._fail)
+        viewer.layers.events.removed.connect(self._layer_removed)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is under way."""
+        return self._running is not None
+
+    def classify(self, plan: Plan) -> None:
+        """Start what was planned; nothing happens while another run is under way."""
+        if self.busy:
+            return
+        self._running = (plan, self._overlay_for(plan))
+        plan.layer.events.data.connect(self._picture_replaced)
+        self._drawn = 0.0
+        self.begun.emit()
+        self._worker.classify(plan.task)
+
+    def overlay_in_view(self, picture: Image | None) -> Overlay | None:
+        """Result that belongs to the active layer, or else to `picture`."""
+        active = self._viewer.layers.selection.active
+        for overlay in (*self._overlays.values(), *self._adopted.values()):
+            if active is not None and active in overlay.layers():
+                return overlay
+        if isinstance(active, Labels) and active.metadata.get(MAP_KEY) is not None:
+            placement = Placement(transform_of(active), (0,) * (active.ndim - 2))
+            self._adopted[active] = Overlay.adopt(self._viewer, active, placement)
+            return self._adopted[active]
+        found = self._overlays.get(picture) if picture is not None else None
+        return found if found is not None and found.labels in self._viewer.layers else None
+
+    def picture_of(self, overlay: Overlay) -> Image | None:
+        """Layer of the picture that a result belongs to; None if it came from a folder."""
+        return next((layer for layer, shown in self._overlays.items() if shown is overlay), None)
+
+    def disconnect_viewer(self) -> None:
+        """Listen to the viewer no more."""
+        self._end()
+        self._viewer.layers.events.removed.disconnect(self._layer_removed)
+
+    def _overlay_for(self, plan: Plan) -> Overlay:
+        """Layers for a run: those of the last one, unless the user painted on them."""
+        known = self._overlays.get(plan.layer)
+        minerals = plan.card.mineral_table
+        if known is not None and known.can_show(plan.task.grid, minerals):
+            return known
+        return Overlay(self._viewer, plan.layer.name, plan.task.grid, minerals, plan.picture.placement)
+
+    def _taken(self, plan: Plan, overlay: Overlay) -> None:
+        """Make room for a run's first cells: what an older run left goes, but not what was painted on."""
+        older = self._overlays.get(plan.layer)
+        if older is not overlay:
+            if older is not None:
+                older.discard()
+            self._overlays[plan.layer] = overlay
+            self.layers_changed.emit()
+        elif overlay.map is not None:
+            overlay.restart(plan.picture.placement)
+
+    def _advance(self, gathered: Gathered) -> None:
+        if self._running is None:
+            return
+        self.advanced.emit(gathered.done, gathered.total)
+        if monotonic() - self._drawn < SECONDS_BETWEEN_DRAWINGS or not gathered.processed.any():
+            return
+        plan, overlay = self._running
+        self._taken(plan, overlay)
+        overlay.show(gathered.labels, gathered.confidence, gathered.processed)
+        self._drawn = monotonic()
+
+    def _finish(self, mineral_map: MineralMap) -> None:
+        if self._running is None:
+            return
+        plan, overlay = self._running
+        self._taken(plan, overlay)
+        overlay.complete(mineral_map)
+        self._end()
+        if self._viewer.layers.selection.active is plan.layer:
+            self._viewer.layers.selection.active = overlay.labels
+        run = mineral_map.run
+        if run.tiles >= FEWEST_TILES_FOR_SPEED and run.seconds > 0:
+            memory.remember_speed(plan.card.weights_sha256, run.device, run.tiles / run.seconds)
+        self.finished.emit(overlay, _outcome(plan, mineral_map))
+
+    def _cut_short(self, gathered: Gathered) -> None:
+        if self._running is not None:
+            plan, _ = self._running
+            self._finish(partial_map(gathered, plan.card, plan.picture))
+
+    def _fail(self, sentence: str) -> None:
+        self._end()
+        self.failed.emit(sentence)
+
+    def _end(self) -> None:
+        if self._running is not None:
+            plan, _ = self._running
+            plan.layer.events.data.disconnect(self._picture_replaced)
+        self._running = None
+
+    def _drop(self, why: str) -> None:
+        """Stop a run whose picture is gone; its layers would lie over nothing."""
+        if self._running is None:
+            return
+        plan, overlay = self._running
+        self._worker.abandon()
+        self._end()
+        if self._overlays.get(plan.layer) is overlay:
+            del self._overlays[plan.layer]
+            overlay.discard()
+        self.dropped.emit(why)
+
+    def _picture_replaced(self, _: object = None) -> None:
+        self._drop(REPLACED)
+
+    def _layer_removed(self, event: object) -> None:
+        if self._running is not None and self._running[0].layer is getattr(event, "value", None):
+            self._drop(REMOVED)
+        self.layers_changed.emit()
+
+
+def _outcome(plan: Plan, mineral_map: MineralMap) -> str:
+    """Say in one line what a run did."""
+    run = mineral_map.run
+    took = duration(run.seconds)
+    if run.complete:
+        return f"{run.tiles:,} tiles classified in {took} on {run.device.split(',')[0]}."
+    return (
+        f"Cancelled after {took}: {run.tiles:,} of {plan.tiles:,} tiles are kept, the rest is unclassified."
+    )

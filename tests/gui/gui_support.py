@@ -1,0 +1,18 @@
+"""What the tests of the viewer share that is no fixture."""
+
+from __future__ import annotations
+
+import psutil
+
+SECONDS = 1000
+LONG = 90 * SECONDS  # a process that loads torch on a busy computer
+
+
+def gone(process_id: int | None) -> bool:
+    """Whether a process has ended."""
+    if process_id is None or not psutil.pid_exists(process_id):
+        return True
+    try:
+        return bool(psutil.Process(process_id).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
