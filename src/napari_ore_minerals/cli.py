@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from cyclopts import App, Parameter, validators
+from cyclopts import App, CycloptsError, Parameter, validators
 
 from napari_ore_minerals import __version__
-from napari_ore_minerals.errors import OreMineralsError
+from napari_ore_minerals.errors import ModelError, OreMineralsError, ResultError
 from napari_ore_minerals.maps.records import ClassifyOptions
 
 if TYPE_CHECKING:
@@ -28,12 +32,14 @@ PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 Result = TypeVar("Result")
 _DEFAULTS = ClassifyOptions()
 _Count = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=100_000))]
+_Scale = Annotated[float, Parameter(validator=validators.Number(gt=0))]
 _Side = Annotated[int, Parameter(validator=validators.Number(gte=64, lte=16_384))]
 
 app = App(
     name="ore-minerals",
     version=__version__,
     help="Which ore minerals are in a photograph of a polished section, and how much of each.",
+    suppress_keyboard_interrupt=False,
 )
 models_app = App(name="models", help="The models that can be used.")
 app.command(models_app)
@@ -73,7 +79,7 @@ def classify(  # noqa: PLR0913 - a command's flags
     *,
     out: Path | None = None,
     model: Path | None = None,
-    um_per_px: float | None = None,
+    um_per_px: _Scale | None = None,
     overwrite: bool = False,
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
     options: Annotated[ClassifyOptions, Parameter(name="*")] = _DEFAULTS,
@@ -230,14 +236,22 @@ def info() -> int:
     precision, notice = choose_precision(device.torch_device)
     print(f"{'device':20} {device.title} ({device.why})")
     print(f"{'precision':20} {precision}" + (f" ({notice})" if notice else ""))
-    print(f"{'bundled model':20} {bundled().name}")
+    try:
+        print(f"{'bundled model':20} {bundled().name}")
+    except ModelError:
+        print(f"{'bundled model':20} none")
     return 0
 
 
 def main() -> None:
     """Run the command line; exit code 0, 1 for a wrong call, 2 where some pictures failed, 130 after Ctrl+C."""
+    logging.getLogger("tifffile").setLevel(
+        logging.CRITICAL
+    )  # what is wrong with a file is said in a sentence
     try:
-        code = app(result_action="return_value")
+        code = app(sys.argv[1:], result_action="return_value", exit_on_error=False)
+    except CycloptsError:  # it was printed already
+        code = 1
     except OreMineralsError as error:
         code = _fail(_sentence(error))
     except KeyboardInterrupt:
@@ -284,15 +298,40 @@ def _with_bar(steps: Steps[Result], title: str = "") -> Result:
 
     from napari_ore_minerals.progress import run
 
-    with tqdm(desc=title, unit=" steps", leave=False, disable=None) as bar:
+    with _held_interrupt() as interrupted, tqdm(desc=title, unit=" steps", leave=False, disable=None) as bar:
 
         def show_step(progress: Progress) -> None:
+            if interrupted.is_set():
+                raise KeyboardInterrupt
             bar.total, bar.unit = progress.total, f" {progress.unit}"
             bar.update(progress.done - bar.n)
             if progress.notice:
                 bar.write(progress.notice, file=sys.stderr)
 
         return run(steps, show_step)
+
+
+@contextmanager
+def _held_interrupt() -> Iterator[threading.Event]:
+    """Hold the first Ctrl+C until the next step, since Python loses one that hits a destructor.
+
+    The second acts at once.
+    """
+    held = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield held
+        return
+    usual = signal.getsignal(signal.SIGINT)
+
+    def hold(_number: int, _frame: object) -> None:
+        held.set()
+        signal.signal(signal.SIGINT, usual)
+
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield held
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def _print_areas(mineral_map: MineralMap, truth: Any = None) -> None:
@@ -339,9 +378,14 @@ def _pictures(named: list[Path]) -> Iterator[Path]:
 def _write_png(path: Path, values: Any, *, replace: bool = True) -> None:
     from PIL import Image
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb" if replace else "xb") as file:
-        Image.fromarray(values).save(file, "PNG")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb" if replace else "xb") as file:
+            Image.fromarray(values).save(file, "PNG")
+    except FileExistsError as error:
+        raise ResultError(f"{path} exists and is not replaced: choose another folder or seed") from error
+    except OSError as error:
+        raise ResultError(f"{path} could not be written: {error.strerror or error}") from error
 
 
 def _sentence(error: BaseException) -> str:
