@@ -139,6 +139,24 @@ def test_bf16_is_used_only_where_it_is_safe(
     assert bool(notice) == (expected == "fp32")
 
 
+@pytest.mark.parametrize(
+    ("answer", "features", "expected"),
+    [
+        ("yes", {"avx512_bf16", "amx_bf16"}, "bf16"),
+        ("yes", {"avx512_bf16"}, "fp32"),
+        ("without AMX", {"avx512_bf16", "amx_bf16"}, "fp32"),
+        ("no", set(), "fp32"),
+    ],
+)
+def test_bf16_is_chosen_only_where_amx_works(
+    monkeypatch: pytest.MonkeyPatch, answer: str, features: set[str], expected: str
+) -> None:
+    monkeypatch.setattr(devices, "cpu_bf16", lambda: answer)
+    monkeypatch.setattr(devices, "_cpu_features", lambda: features)
+    monkeypatch.setenv(devices.ISA_VARIABLE, devices.ISA_WITHOUT_AMX)
+    assert choose_precision(torch.device("cpu")) == (expected, "")
+
+
 def test_a_process_that_dies_of_bf16_is_an_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     died_with_amx = "import os; os.environ.get('ONEDNN_MAX_CPU_ISA') or os.abort(); print('bf16 works')"
     monkeypatch.setattr(devices, "_PROBE", died_with_amx)

@@ -46,7 +46,7 @@ class ClassifyOptions(BaseModel):
         description="Where to compute: auto takes CUDA, MPS, XPU or the CPU, in this order.",
     )
     precision: Precision = Field(
-        "auto", title="Precision", description="auto takes bf16 where the hardware has it, else fp32."
+        "auto", title="Precision", description="auto takes bf16 where the hardware gains from it, else fp32."
     )
     batch_size: int | None = Field(
         None,

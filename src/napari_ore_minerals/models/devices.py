@@ -1,9 +1,9 @@
 """Which device computes, and in which precision.
 
-bf16 on a CPU is faster only where the processor has it, and some virtual
-machines report AMX that ends the process with an illegal instruction when it is
-used.  So bf16 is tried once in a child process, and oneDNN is kept from AMX
-where only AMX fails.
+bf16 on a CPU is faster where the processor's AMX works; without AMX, Swin in fp32 is
+as fast or faster, and more exact.  Some virtual machines report an AMX that ends the
+process with an illegal instruction when it is used.  So bf16 is tried once in a child
+process, and oneDNN is kept from AMX where only AMX fails.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def choose_device(name: DeviceName = "auto") -> Device:
 def choose_precision(
     device: torch.device, precision: Precision = "auto"
 ) -> tuple[Literal["fp32", "bf16"], str]:
-    """Choose bf16 where the hardware has it, else fp32.
+    """Choose bf16 where the hardware gains from it, or where it is asked for and works, else fp32.
 
     Returns
     -------
@@ -99,13 +99,19 @@ def choose_precision(
     """
     import torch
 
-    if precision == "fp32":
+    if precision == "fp32" or (precision == "auto" and device.type not in ("cuda", "cpu")):
         return "fp32", ""
     if device.type == "cuda":
         works = torch.cuda.is_bf16_supported(including_emulation=False)
         return ("bf16", "") if works else ("fp32", "this GPU has no bf16, so fp32 is used")
     if device.type != "cpu":
-        return "fp32", "" if precision == "auto" else "bf16 is used on CUDA and CPU only, so fp32 is used"
+        return "fp32", "bf16 is used on CUDA and CPU only, so fp32 is used"
+    return _cpu_precision(precision)
+
+
+def _cpu_precision(precision: Precision) -> tuple[Literal["fp32", "bf16"], str]:
+    if precision == "auto":
+        return ("bf16" if "amx_bf16" in _cpu_features() and cpu_bf16() == "yes" else "fp32"), ""
     supported = cpu_bf16()
     if supported == "yes" or (supported == "without AMX" and os.environ.get(ISA_VARIABLE) == ISA_WITHOUT_AMX):
         return "bf16", ""
@@ -114,7 +120,7 @@ def choose_precision(
             f"this computer's AMX does not work; bf16 needs {ISA_VARIABLE}={ISA_WITHOUT_AMX} "
             "in the environment before torch starts, so fp32 is used"
         )
-    return "fp32", "" if precision == "auto" else "this processor has no working bf16, so fp32 is used"
+    return "fp32", "this processor has no working bf16, so fp32 is used"
 
 
 def prepare_process() -> None:
