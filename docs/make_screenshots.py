@@ -43,12 +43,13 @@ def main(model: Path | None) -> None:
     viewer.canvas.overlays.scale_bar.visible = True
     if model is not None:
         dock.form.models.choose(model)
-    viewer.reset_view()
+
     wait_until(lambda: dock._ready is not None)
-    dock.form.options.set_value("stride_px", 128)
+    dock.form.options.set_value("stride_px", dock.form.models.card.tile_px // 2)
     dock.replan()
     dock.classify()
     wait_until(lambda: not dock.session.busy)
+    viewer.reset_view()
     take(viewer, "classify.png")
     dock.result.view.setCurrentText("heatmap")
     take(viewer, "heatmap.png")

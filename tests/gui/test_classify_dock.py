@@ -198,6 +198,20 @@ def test_cancel_keeps_the_tiles(
     assert dock.run_bar.button.isEnabled()
 
 
+def test_cancel_before_the_first_tile(
+    viewer: Any, add_dock: AddDock, qtbot: Any, large_picture: np.ndarray
+) -> None:
+    dock = add_dock(viewer)
+    add_picture(viewer, large_picture)
+    dock.replan()
+    dock.classify()
+    with qtbot.waitSignal(dock.session.dropped, timeout=SECONDS):
+        dock.cancel()
+    assert len(viewer.layers) == 1
+    assert "before the first" in dock.status.text()
+    assert dock.run_bar.button.isEnabled()
+
+
 def test_a_killed_process_is_one_message_and_the_next_run_works(
     viewer: Any, add_dock: AddDock, qtbot: Any, large_picture: np.ndarray
 ) -> None:

@@ -16,10 +16,33 @@ from napari_ore_minerals.widgets.classify import ClassifyDock
 MOST_OF_THEM_S, LARGEST_S = 0.050, 0.250
 
 
+BUSY_S = 0.030
+
+
+class Ticks:
+    """When a 10 ms timer of the main thread fired."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.timer = QTimer()
+        self.timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self.timer.setInterval(10)
+        self.timer.timeout.connect(lambda: self.times.append(time.perf_counter()))
+
+    def gaps(self, work: Callable[[], object]) -> np.ndarray:
+        """Seconds between ticks while `work` runs the event loop."""
+        self.times.clear()
+        self.timer.start()
+        work()
+        self.timer.stop()
+        return np.diff(self.times)
+
+
 @pytest.mark.slow
 def test_ticks_while_classifying(
-    make_napari_viewer: Any, add_dock: Callable[[Any], ClassifyDock], qtbot: Any, large_picture: np.ndarray
-) -> None:
+    make_napari_viewer: Any, add_dock: Callable[[Any], ClassifyDock], qtbot: Any, large_picture: np.ndarray,
+    record_property: Any,
+) -> None:  # fmt: skip
     viewer = make_napari_viewer()
     dock = add_dock(viewer)
     viewer.add_image(large_picture[:1920], rgb=True, name="PS-07")
@@ -27,19 +50,19 @@ def test_ticks_while_classifying(
     dock.replan()
     with qtbot.waitSignal(dock.worker.ready, timeout=LONG):
         pass
-    ticks: list[float] = []
-    timer = QTimer()
-    timer.setTimerType(Qt.TimerType.PreciseTimer)
-    timer.setInterval(10)
-    timer.timeout.connect(lambda: ticks.append(time.perf_counter()))
-    timer.start()
-    with qtbot.waitSignal(dock.session.finished, timeout=LONG):
-        qtbot.mouseClick(dock.run_bar.button, Qt.MouseButton.LeftButton)
-    timer.stop()
-    gaps = np.diff(ticks)
-    print(
-        f"{len(gaps)} ticks, 99 % within {1000 * np.quantile(gaps, 0.99):.0f} ms, largest {1000 * gaps.max():.0f} ms"
-    )
+    ticks = Ticks()
+    idle = ticks.gaps(lambda: qtbot.wait(2000))
+    if np.quantile(idle, 0.99) > BUSY_S or idle.max() > LARGEST_S / 2:
+        pytest.skip(f"other programs keep this computer busy: an idle viewer ticks within {idle.max():.3f} s")
+
+    def classify() -> None:
+        with qtbot.waitSignal(dock.session.finished, timeout=LONG):
+            qtbot.mouseClick(dock.run_bar.button, Qt.MouseButton.LeftButton)
+
+    gaps = ticks.gaps(classify)
+    record_property("ticks", len(gaps))
+    record_property("99 % within", f"{np.quantile(gaps, 0.99):.3f} s")
+    record_property("largest", f"{gaps.max():.3f} s")
     assert len(gaps) > 30
     assert np.quantile(gaps, 0.99) < MOST_OF_THEM_S
     assert gaps.max() < LARGEST_S

@@ -8,14 +8,13 @@ from inspect import unwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QApplication,
     QFrame,
     QHBoxLayout,
     QLabel,
-    QPushButton,
     QScrollArea,
     QVBoxLayout,
     QWidget,
@@ -24,6 +23,7 @@ from qtpy.QtWidgets import (
 from napari_ore_minerals.errors import OptionError, PictureError
 from napari_ore_minerals.widgets import memory
 from napari_ore_minerals.widgets.background import Background
+from napari_ore_minerals.widgets.hints import EmptyHint, Status
 from napari_ore_minerals.widgets.input_form import InputForm, Plan
 from napari_ore_minerals.widgets.jobs import Worker
 from napari_ore_minerals.widgets.layers import MINERALS
@@ -39,10 +39,8 @@ if TYPE_CHECKING:
     from napari_ore_minerals.widgets.overlay import Overlay
 
 PLUGIN = "napari-ore-minerals"
-EMPTY = "Open a photograph of a polished section (File > Open, or drop it here), or try the sample."
 NO_MODEL = "No model is bundled with this installation: choose a model folder."
 WARM_UP_MS = 800
-RED, AMBER = "color: #ff8a73", "color: #f0c05a"
 
 
 class ClassifyDock(QWidget):  # type: ignore[misc]
@@ -66,7 +64,7 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
         self.form = InputForm(self._viewer)
         apply_settings(self.form.options)
         self.run_bar, self.result = RunBar(), ResultPanel()
-        self.device, self.status, self.warnings, self.empty = QLabel(), QLabel(), QLabel(), QFrame()
+        self.device, self.status, self.empty = QLabel(), Status(), EmptyHint()
         self._lay_out()
         self._warm_up = QTimer(self)
         self._warm_up.setSingleShot(True)
@@ -121,7 +119,7 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
             written = write_result(mineral_map, folder, micrograph=opened if fits else None)
             return f"Results were written to {written}."
 
-        self._say("Writing the results …")
+        self.status.say("Writing the results …")
         self.background.run(write)
 
     def command(self) -> str:
@@ -147,9 +145,11 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
             self._plan = self.form.plan()
         except (PictureError, OptionError) as error:
             self._plan = None
-            self._say(str(error), error=True)
+            self.status.complain(str(error))
         else:
-            self._say(NO_MODEL if self.form.models.card is None else "", only_errors=True)
+            self.status.settle()
+            if self.form.models.card is None:
+                self.status.complain(NO_MODEL)
         self.form.advanced.setText(f"Advanced ({self._summary()})")
         self.run_bar.offer(self._offer(), enabled=self._plan is not None)
         if self._plan is not None and self._plan.task.load != self._warmed:
@@ -185,8 +185,8 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
         self.worker.load(self._plan.task.load._replace(measure=True))
 
     def _begun(self) -> None:
-        self._say("")
-        self._warn(())
+        self.status.say("")
+        self.status.doubt(())
         self._warm_up.stop()
         self.form.setEnabled(False)
         self.run_bar.begin()
@@ -196,11 +196,11 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
         self.run_bar.end()
         self.replan()
         self._look()
-        self._say(sentence, error=error)
+        (self.status.complain if error else self.status.say)(sentence)
 
     def _finished(self, overlay: Overlay, sentence: str) -> None:
         if overlay.map is not None:
-            self._warn(overlay.map.warnings)
+            self.status.doubt(overlay.map.warnings)
             self._warmed = (
                 self._plan.task.load if self._plan is not None and overlay.map.run.complete else None
             )
@@ -216,7 +216,6 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
     def _dropped(self, why: str) -> None:
         self._warmed = None
         self._ended(why)
-        show_info(why)
 
     def _look(self, _: object = None) -> None:
         self.result.look_at(self.session.overlay_in_view(self.form.pictures.layer))
@@ -233,26 +232,9 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
         self.device.setToolTip(tooltip)
         self.device.show()
 
-    def _say(self, text: str, *, error: bool = False, only_errors: bool = False) -> None:
-        """Show the status line; `only_errors` writes it only over an error, or where there is one to tell."""
-        if only_errors and not text and not self.status.property("error"):
-            return
-        error = error or (only_errors and bool(text))
-        self.status.setProperty("error", error)
-        self.status.setStyleSheet(RED if error else "")
-        self.status.setText(text)
-        self.status.setVisible(bool(text))
-
-    def _complain(self, text: str) -> None:
-        self._say(text, error=True)
-
-    def _warn(self, warnings: tuple[str, ...]) -> None:
-        self.warnings.setText("\n".join(f"⚠ {_sentence(warning)}" for warning in warnings))
-        self.warnings.setVisible(bool(warnings))
-
     def _copy_command(self) -> None:
         QApplication.clipboard().setText(self.command())
-        self._say("The command was copied: paste it into a terminal.")
+        self.status.say("The command was copied: paste it into a terminal.")
 
     def _lay_out(self) -> None:
         self.device.setStyleSheet("border: 1px solid palette(mid); border-radius: 7px; padding: 1px 8px")
@@ -260,17 +242,12 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
         header = QHBoxLayout()
         header.addWidget(QLabel("<b>Ore minerals</b>"), 1)
         header.addWidget(self.device)
-        self._lay_out_empty()
-        for label in (self.status, self.warnings):
-            label.setWordWrap(True)
-            label.hide()
-        self.warnings.setStyleSheet(AMBER)
         content = QWidget()
         column = QVBoxLayout(content)
         column.setContentsMargins(9, 6, 9, 9)
         column.setSpacing(9)
         column.addLayout(header)
-        for widget in (self.empty, self.form, self.run_bar, self.status, self.warnings, self.result):
+        for widget in (self.empty, self.form, self.run_bar, self.status, self.result):
             column.addWidget(widget)
         column.addStretch(1)
         area = QScrollArea()
@@ -282,38 +259,28 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
         outer.addWidget(area)
         self.setMinimumWidth(380)
 
-    def _lay_out_empty(self) -> None:
-        words = QLabel(EMPTY)
-        words.setWordWrap(True)
-        self.sample = QPushButton("Open the sample")
-        self.sample.setToolTip("A simulated micrograph, to see how this works")
-        inside = QVBoxLayout(self.empty)
-        inside.setContentsMargins(0, 0, 0, 8)
-        inside.addWidget(words)
-        inside.addWidget(self.sample)
-
     def _connect(self) -> None:
-        self.sample.clicked.connect(self.open_sample)
+        self.empty.sample_wanted.connect(self.open_sample)
         self.form.changed.connect(self.replan)
         self.form.changed.connect(self._look)
-        self.form.models.failed.connect(self._complain)
+        self.form.models.failed.connect(self.status.complain)
         self.run_bar.clicked.connect(self.classify)
         self.run_bar.cancelled.connect(self.cancel)
         self.worker.ready.connect(self._show_device)
-        self.worker.noticed.connect(self._say)
+        self.worker.noticed.connect(self.status.say)
         self.session.begun.connect(self._begun)
         self.session.advanced.connect(self.run_bar.advance)
         self.session.finished.connect(self._finished)
         self.session.failed.connect(self._failed)
         self.session.dropped.connect(self._dropped)
         self.session.layers_changed.connect(self._look)
-        self.background.done.connect(self._say)
-        self.background.failed.connect(self._complain)
+        self.background.done.connect(self.status.say)
+        self.background.failed.connect(self.status.complain)
         self.result.label_chosen.connect(self.choose_label)
         self.result.save_wanted.connect(self.save)
         self.result.command_wanted.connect(self._copy_command)
-        self.result.told.connect(self._say)
-        self.result.failed.connect(self._complain)
+        self.result.told.connect(self.status.say)
+        self.result.failed.connect(self.status.complain)
         self._viewer.layers.selection.events.active.connect(self._look)
         self.destroyed.connect(partial(ClassifyDock._closed, self))
 
@@ -329,7 +296,3 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
 
 def _short(device: str) -> str:
     return device.split(",", maxsplit=1)[0]
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_DRAWINGS = 0.2
 FEWEST_TILES_FOR_SPEED = 16
 REPLACED = "The picture was replaced while it was classified; the run was stopped."
+TOO_SOON = "Cancelled before the first tiles were classified."
 REMOVED = "The picture was removed while it was classified; the run was stopped."
 
 
@@ -33,7 +34,8 @@ class Session(QObject):  # type: ignore[misc]
     """Runs one classification at a time and keeps its layers.
 
     Signals: ``begun()``, ``advanced(int, int)`` tiles done and in all, ``finished(Overlay, str)`` with what
-    happened in one sentence, ``failed(str)``, ``dropped(str)`` when the picture went away, and
+    happened in one sentence, ``failed(str)``, ``dropped(str)`` when there is no result because
+    the picture went away or the cancel came first, and
     ``layers_changed()``.  Each ``begun`` is followed by one of finished, failed and dropped.
     """
 
@@ -128,6 +130,10 @@ class Session(QObject):  # type: ignore[misc]
         if self._running is None:
             return
         plan, overlay = self._running
+        if not mineral_map.run.complete and not mineral_map.processed.any():
+            self._end()
+            self.dropped.emit(TOO_SOON)
+            return
         self._taken(plan, overlay)
         overlay.complete(mineral_map)
         self._end()

@@ -129,10 +129,11 @@ class Worker:
     def _classifier(self, load: Load) -> Classifier:
         wanted = load._replace(measure=False)
         if self._loaded is None or self._loaded[0] != wanted:
-            from napari_ore_minerals.models.classifier import Classifier
+            from napari_ore_minerals.widgets.short_batches import WaitedForClassifier
 
             self._loaded = None  # frees the old one first
-            self._loaded = wanted, Classifier.load(load.model, device=load.device, precision=load.precision)
+            classifier = WaitedForClassifier.load(load.model, device=load.device, precision=load.precision)
+            self._loaded = wanted, classifier
         return self._loaded[1]
 
     def _load(self, load: Load) -> None:

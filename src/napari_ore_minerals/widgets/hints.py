@@ -1,0 +1,82 @@
+"""What the dock says: where to begin, what happened, what to doubt."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QVBoxLayout, QWidget
+
+EMPTY = "Open a photograph of a polished section (File > Open, or drop it here), or try the sample."
+RED, AMBER = "color: #ff8a73", "color: #f0c05a"
+
+
+class EmptyHint(QFrame):  # type: ignore[misc]
+    """Where to begin while there is no picture.  Signal: ``sample_wanted()``."""
+
+    sample_wanted = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        words = QLabel(EMPTY)
+        words.setWordWrap(True)
+        self.sample = QPushButton("Open the sample")
+        self.sample.setToolTip("A simulated micrograph, to see how this works")
+        self.sample.clicked.connect(self.sample_wanted)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 8)
+        column.addWidget(words)
+        column.addWidget(self.sample)
+
+
+class Status(QWidget):  # type: ignore[misc]
+    """One line on what happened, red for errors, and under it what speaks against trusting the result."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._line, self._doubts = QLabel(), QLabel()
+        self._doubts.setStyleSheet(AMBER)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        for label in (self._line, self._doubts):
+            label.setWordWrap(True)
+            label.hide()
+            column.addWidget(label)
+        self._error = False
+        self.hide()
+
+    def text(self) -> str:
+        """Return what the line says."""
+        return str(self._line.text())
+
+    def say(self, text: str) -> None:
+        """Tell what happened."""
+        self._show(text, error=False)
+
+    def complain(self, text: str) -> None:
+        """Tell what is wrong."""
+        self._show(text, error=True)
+
+    def settle(self) -> None:
+        """Take back a complaint; what happened stays."""
+        if self._error:
+            self.say("")
+
+    def doubt(self, warnings: tuple[str, ...]) -> None:
+        """List what speaks against trusting the result."""
+        self._doubts.setText("\n".join(f"⚠ {_sentence(warning)}" for warning in warnings))
+        self._doubts.setVisible(bool(warnings))
+        self._fold()
+
+    def _show(self, text: str, *, error: bool) -> None:
+        self._error = error
+        self._line.setStyleSheet(RED if error else "")
+        self._line.setText(_sentence(text))
+        self._line.setVisible(bool(text))
+        self._fold()
+
+    def _fold(self) -> None:
+        self.setVisible(bool(self._line.text() or self._doubts.text()))
+
+
+def _sentence(text: str) -> str:
+    """Begin with a capital letter and end with a stop."""
+    return text[:1].upper() + text[1:] + ("" if not text or text.endswith((".", "…")) else ".")
