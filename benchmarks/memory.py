@@ -27,7 +27,7 @@ SMALL_PX, LARGE_PX = 2_000, 20_000
 LIMIT_MB = 400
 TILE_PX = 512
 CHILD = """
-import json, resource, sys, time
+import json, re, resource, sys, time
 from pathlib import Path
 from napari_ore_minerals.models.devices import prepare_process
 prepare_process()
@@ -35,15 +35,19 @@ from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.maps.files import write_result
 from napari_ore_minerals.maps.predict import classify
 from napari_ore_minerals.models.classifier import Classifier
+def peak_mb():
+    try:  # ru_maxrss of a new process begins with its parent's on Linux
+        return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 2**10
+    except OSError:
+        unit = 2**20 if sys.platform == "darwin" else 2**10
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 picture, model = map(Path, sys.argv[1:])
 begun = time.perf_counter()
 micrograph = Micrograph.open(picture)
 mineral_map = classify(micrograph, Classifier.load(model, device="cpu"))
-mapped = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+mapped = peak_mb()
 write_result(mineral_map, picture.with_suffix(".oremap"), micrograph=micrograph)
-written = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-unit = 2**20 if sys.platform == "darwin" else 2**10
-print(json.dumps({"map_mb": mapped / unit, "peak_mb": written / unit, "tiles": mineral_map.run.tiles,
+print(json.dumps({"map_mb": mapped, "peak_mb": peak_mb(), "tiles": mineral_map.run.tiles,
                   "seconds": time.perf_counter() - begun}))
 """
 
