@@ -95,7 +95,7 @@ def draw_laboratory(rng: np.random.Generator) -> Laboratory:
         sharpening=float(rng.uniform(0.0, 1.2) if rng.random() < 0.6 else 0.0),
         vignetting=float(rng.triangular(0.0, 0.1, 0.4)),
         optical_axis=(float(rng.uniform(0.3, 0.7)), float(rng.uniform(0.3, 0.7))),
-        defocus_px=float(log_uniform(rng, 0.3, 2.2)),
+        defocus_px=float(log_uniform(rng, 0.55, 2.2)),
         fringe=float(rng.uniform(0.0, 0.5)),
         noise_levels=float(log_uniform(rng, 0.3, 3.5)),
         jpeg_quality=int(rng.integers(55, 99)),

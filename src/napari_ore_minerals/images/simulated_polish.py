@@ -54,7 +54,8 @@ def _cracks(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.uint
     direction = rng.uniform(0, 2 * np.pi)
     for _ in range(count):
         length = int(log_uniform(rng, 6, 90))
-        heading = direction + rng.normal(0, 0.5) + np.cumsum(rng.normal(0, 0.22, length))
+        bends = np.convolve(rng.normal(0, 0.45, length + 3), [0.5, 0.5, 0.5, 0.5], mode="valid")
+        heading = direction + rng.normal(0, 0.5) + bends + rng.normal(0, 0.012) * np.arange(length)
         steps = rng.uniform(6, 16) * np.stack([np.cos(heading), np.sin(heading)], axis=1)
         path = np.cumsum(steps + rng.normal(0, 1.5, steps.shape), axis=0) + rng.uniform(0, 1, 2) * shape[::-1]
         widths = log_uniform(rng, 0.8, 7) * np.exp(rng.normal(0, 0.35, length))

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from .simulated_camera import Laboratory, draw_laboratory, photograph
-from .simulated_light import ORE_SUBSTANCES, SUBSTANCES, linear_colours
+from .simulated_light import SUBSTANCES, linear_colours
 from .simulated_noise import fractal_noise, log_uniform, smooth_noise
 from .simulated_polish import damage, surface
 from .simulated_section import MINERAL_NAMES, Section, draw_minerals, grow
@@ -32,6 +32,8 @@ __all__ = [
 ]
 
 _ISOTROPIC = ("gold", "pyrite")  # their range is of composition and source: one value in a section
+_TRANSPARENCY = {"quartz": 1.0, "calcite": 1.0, "dolomite": 0.9, "sericite": 0.8, "resin": 0.8, "void": 0.1}
+"""Share of the light from inside that reaches the surface."""
 _Side = Annotated[int, Field(ge=64, le=8192)]
 
 
@@ -117,8 +119,10 @@ def simulate(
     section, light = base_colours(seed, options, laboratory)
     polish = np.random.default_rng([seed, 2])
     light *= surface(section, polish)[..., np.newaxis]
-    transparent = section.substances() >= len(ORE_SUBSTANCES)
-    light += _internal_reflections(section, polish) * transparent[section.grain][..., np.newaxis]
+    depth = np.array([_TRANSPARENCY.get(name, 0.0) for name in SUBSTANCES], dtype=np.float32)
+    light += (
+        _internal_reflections(section, polish) * depth[section.substances()][section.grain][..., np.newaxis]
+    )
     rgb = photograph(light, laboratory, camera)
     return SimulatedMicrograph(rgb, section.mask(), options.um_per_px, seed, laboratory)
 
@@ -160,12 +164,14 @@ def _internal_reflections(section: Section, rng: np.random.Generator) -> NDArray
 
 SAMPLES: dict[str, tuple[int, SimulationOptions]] = {
     "Pyrite and chalcopyrite in quartz": (
-        11,
-        SimulationOptions(height_px=1280, width_px=1536, minerals=("pyrite", "chalcopyrite")),
+        105,
+        SimulationOptions(height_px=1280, width_px=1536, um_per_px=2.0, minerals=("pyrite", "chalcopyrite")),
     ),
     "Gold with arsenopyrite and stibnite": (
-        12,
-        SimulationOptions(height_px=1280, width_px=1536, minerals=("gold", "arsenopyrite", "stibnite")),
+        806,
+        SimulationOptions(
+            height_px=1280, width_px=1536, um_per_px=2.0, minerals=("gold", "arsenopyrite", "stibnite")
+        ),
     ),
 }
 """The two pictures offered as napari sample data: name, seed and options."""
