@@ -9,8 +9,9 @@ classify   from the file to the mineral map: opening, reading, resizing, class m
 script     what a user would write: Pillow, timm in fp32, batches of 16, pytorch-grad-cam for the top class
 
 The exit code is 1 if a target is missed.  Eight times the script is expected of bf16, which ``classify``
-takes on a CPU only where AMX works, and 2.5 times of fp32; without AMX bf16 gains nothing over fp32 here.  With ``--threads 1`` the CPU seconds, which other programs
-disturb least, are as good a measure as the clock; both are printed.
+takes on a CPU only where AMX works, and 2.5 times of fp32; without AMX bf16 gains nothing over fp32 here.
+With ``--threads 1`` the CPU seconds, which other programs disturb least, are as good a measure as the
+clock; both are printed.
 """
 
 from __future__ import annotations
