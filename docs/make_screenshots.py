@@ -47,6 +47,7 @@ def main(model: Path | None) -> None:
     wait_until(lambda: dock._ready is not None)
     dock.form.options.set_value("stride_px", dock.form.models.card.tile_px // 2)
     dock.replan()
+    print(dock.run_bar.button.text())
     dock.classify()
     wait_until(lambda: not dock.session.busy)
     viewer.reset_view()

@@ -265,7 +265,7 @@ def test_all_kinds_of_things_in_the_middle(
 ) -> None:
     """Renaming, moving, deleting the result, turning to 3D and back: no exception, and the result goes to its picture."""
     dock = add_dock(viewer)
-    layer = add_picture(viewer, large_picture[:1280])
+    layer = add_picture(viewer, large_picture[:640, :1600])
     begin(dock, qtbot)
     qtbot.waitUntil(lambda: len(viewer.layers) > 1, timeout=5 * SECONDS)
     layer.name = "another name"

@@ -161,7 +161,9 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
             return self.form.options.summary()
         grid = plan.task.grid
         stride = f", stride {grid.stride_px} px" if grid.overlap > 1 else ""
-        return f"tile {grid.tile_px} px{stride} · {self.form.options.summary()}"
+        return (
+            f"tile {grid.tile_px} px{stride} · {self.form.options.summary(without=('tile_px', 'stride_px'))}"
+        )
 
     def _offer(self) -> str:
         plan, ready = self._plan, self._ready

@@ -208,19 +208,16 @@ class Worker(QObject):  # type: ignore[misc]
             self.failed.emit(message.sentence)
 
     def _take_end(self, ended: Ended) -> None:
-        self._child, self._loading = None, False
+        was_loading, self._child, self._loading = self._loading, None, False
         running, self._running = self._running, None
         if running is None:
+            if was_loading:
+                self.noticed.emit(_how_it_ended(ended))
             return
         if running.stopped is not None:
             self.cut_short.emit(running)
             return
-        how = SIGNAL_NAMES.get(ended.exit_code, f"exit code {ended.exit_code}")
-        said = f" Its last words: {ended.last_words}" if ended.last_words else ""
-        self.failed.emit(
-            f"The classifier's process ended unexpectedly ({how}). Try again; if it happens again, "
-            f"choose a smaller batch or the device 'cpu' under Advanced.{said}"
-        )
+        self.failed.emit(_how_it_ended(ended))
 
     def _end_run(self) -> None:
         if self._child is not None and self._running is not None:
@@ -237,3 +234,12 @@ class Worker(QObject):  # type: ignore[misc]
         child, self._child, self._loading = self._child, None, False
         if child is not None:
             child.kill()
+
+
+def _how_it_ended(ended: Ended) -> str:
+    how = SIGNAL_NAMES.get(ended.exit_code, f"exit code {ended.exit_code}")
+    said = f" Its last words: {ended.last_words}" if ended.last_words else ""
+    return (
+        f"The classifier's process ended unexpectedly ({how}). Try again; if it happens again, "
+        f"choose a smaller batch or the device 'cpu' under Advanced.{said}"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
@@ -61,12 +62,12 @@ class OptionsForm(QWidget):  # type: ignore[misc]
         else:
             editor.setValue(editor.minimum() if value is None else value)
 
-    def summary(self) -> str:
+    def summary(self, *, without: Collection[str] = ()) -> str:
         """Return the values that were changed, or that all are automatic: for the title of a folded form."""
         told = []
         for name, field in self._model.model_fields.items():
             value = _value(self._editors[name])
-            if value != field.default:
+            if value != field.default and name not in without:
                 told.append(
                     f"{(field.title or name).lower()} {value:g}" if not isinstance(value, str) else str(value)
                 )

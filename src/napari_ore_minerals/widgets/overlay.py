@@ -127,6 +127,7 @@ class Overlay:
                 **labels_arguments(self.minerals),
                 **self.placement.of_cells(self.grid.stride_px),
             )
+            self.labels.brush_size = 1
             self._shown = labels.copy()
             self._add(self.labels)
         elif self.labels in self._viewer.layers:
