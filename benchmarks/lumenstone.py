@@ -36,7 +36,7 @@ from napari_ore_minerals.progress import run
 CODES = {0: GANGUE, 1: CHALCOPYRITE, 6: PYRITE}  # LumenStone's mask codes that the model knows
 SCORED = [DEFAULT_MINERALS.codes.index(mineral.code) for mineral in (CHALCOPYRITE, PYRITE, GANGUE)]
 SIDES = (128, 256)  # pixels of the half-size photographs: 256 and 512 of the camera's own
-FOREST_PICTURES = SimulatedPictures(3_000_000, 120)
+FOREST_PICTURES = SimulatedPictures(3_000_000, 60)
 
 
 class Tiles(NamedTuple):

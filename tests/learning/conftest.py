@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from napari_ore_minerals.learning.dataset import TileSamples, joined, masked_samples
 from napari_ore_minerals.minerals import DEFAULT_MINERALS
@@ -28,6 +29,15 @@ def coloured_picture(seed: int, side: int = 128) -> tuple[np.ndarray, np.ndarray
         colours[code] = colour
     rgb = colours[mask] + random.normal(0, 6, (side, side, 3))
     return np.clip(rgb, 0, 255).astype(np.uint8), mask
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Networks this small are slower on several threads, most of all on a busy computer."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

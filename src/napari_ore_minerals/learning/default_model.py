@@ -51,13 +51,14 @@ PROVENANCE = (
 )
 DEFAULT_TRAINING = TrainOptions(
     epochs=40,
-    minutes=40.0,
+    minutes=27.0,
     samples_per_epoch=768,
     batch_size=16,
     learning_rate=1e-3,
     averaging=0.98,
     label_smoothing=0.05,
     augmentation="laboratory",
+    precision="bf16",
     seed=0,
 )
 
@@ -77,7 +78,7 @@ class Recipe:
     training : TrainOptions
     """
 
-    pictures: int = 360
+    pictures: int = 240
     choosing: int = 16
     held_out: int = 40
     cache: Path = field(default_factory=lambda: user_cache_path("napari-ore-minerals") / "simulated")

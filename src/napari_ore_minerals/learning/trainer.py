@@ -118,7 +118,7 @@ class Trainer:
         """Measure the network on validation samples."""
         network = self.average if self.average is not None else self._plain()
         logits = logits_of(network, samples, batch_size=self.options.batch_size, accelerator=self.accelerator)
-        targets = torch.from_numpy(samples.fractions)
+        targets = torch.from_numpy(np.array(samples.fractions))
         validation_loss = float(functional.cross_entropy(torch.from_numpy(logits), targets))
         clear = samples.clear()
         chosen = clear if clear.any() else np.ones(len(samples), dtype=bool)
@@ -224,7 +224,7 @@ class _Tiles(Dataset[Sample]):
         dense = np.empty((0, 0), np.uint8) if samples.dense is None else samples.dense[index]
         return (
             torch.from_numpy(np.array(samples.tiles[index])),
-            torch.from_numpy(samples.fractions[index]),
+            torch.from_numpy(np.array(samples.fractions[index])),
             torch.from_numpy(np.array(dense)),
         )
 
