@@ -51,11 +51,11 @@ PROVENANCE = (
 )
 DEFAULT_TRAINING = TrainOptions(
     epochs=40,
-    minutes=27.0,
-    samples_per_epoch=768,
-    batch_size=16,
+    minutes=24.0,
+    samples_per_epoch=1024,
+    batch_size=32,
     learning_rate=1e-3,
-    averaging=0.98,
+    averaging=0.99,
     label_smoothing=0.05,
     augmentation="laboratory",
     precision="bf16",

@@ -53,13 +53,13 @@ ARCHITECTURES: dict[str, Recipe] = {
     "mobilenetv2_100": Recipe("MobileNetV2, 2.2 M parameters"),
     "tf_efficientnet_lite0": Recipe("EfficientNet-Lite0, 3.4 M parameters"),
     "ore_swin_compact": Recipe(
-        "compact Swin, 4.2 M parameters, for computers without a GPU",
+        "compact Swin, 4.1 M parameters, for computers without a GPU",
         swin={
             "img_size": 224,
             "patch_size": 4,
             "window_size": 7,
             "embed_dim": 48,
-            "depths": (2, 2, 4, 1),
+            "depths": (1, 1, 4, 1),
             "num_heads": (2, 4, 8, 16),
             "drop_path_rate": 0.05,
         },
