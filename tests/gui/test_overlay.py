@@ -72,6 +72,8 @@ def test_colours_are_those_of_the_minerals(overlay: Overlay, mineral_map: Minera
 def test_heatmaps_are_switched_without_computing(overlay: Overlay, mineral_map: MineralMap) -> None:
     assert overlay.heatmap is not None
     np.testing.assert_array_equal(overlay.heatmap.data, mineral_map.heatmap())
+    assert not overlay.heatmap.visible
+    overlay.show_only("heatmap")
     assert overlay.heatmap.colorbar.visible
     overlay.show_heatmap(4)
     np.testing.assert_array_equal(overlay.heatmap.data, mineral_map.heatmap(4))

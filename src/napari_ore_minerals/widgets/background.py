@@ -13,7 +13,10 @@ POLL_MS = 50
 
 
 class Background(QObject):  # type: ignore[misc]
-    """Runs one function after the other in a thread.  Signals: ``done(str)`` what it returned, ``failed(str)``."""
+    """Runs one function after the other in a thread.
+
+    Signals: ``done(str)`` what it returned unless it is empty, ``failed(str)``.
+    """
 
     done = Signal(str)
     failed = Signal(str)
@@ -44,7 +47,8 @@ class Background(QObject):  # type: ignore[misc]
             error = self._waiting[0].exception()
             future = self._waiting.pop(0)
             if error is None:
-                self.done.emit(future.result())
+                if future.result():
+                    self.done.emit(future.result())
             elif isinstance(error, (OreMineralsError, OSError, MemoryError)):
                 self.failed.emit(str(error) or type(error).__name__)
             else:

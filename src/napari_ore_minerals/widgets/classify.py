@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from functools import partial
 from inspect import unwrap
 from pathlib import Path
@@ -26,7 +25,7 @@ from napari_ore_minerals.widgets.background import Background
 from napari_ore_minerals.widgets.hints import EmptyHint, Status
 from napari_ore_minerals.widgets.input_form import InputForm, Plan
 from napari_ore_minerals.widgets.jobs import Worker
-from napari_ore_minerals.widgets.layers import MINERALS
+from napari_ore_minerals.widgets.layers import MINERALS, warm_up
 from napari_ore_minerals.widgets.result_panel import ResultPanel
 from napari_ore_minerals.widgets.run_bar import RunBar, duration
 from napari_ore_minerals.widgets.session import Session
@@ -124,16 +123,7 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
 
     def command(self) -> str:
         """Return the command line that does the same as the dock."""
-        plan = self._plan
-        if plan is None:
-            return "ore-minerals classify PICTURE"
-        path = str(plan.picture.path or "PICTURE")
-        words = ["ore-minerals", "classify", path, "--model", str(plan.task.load.model)]
-        if plan.picture.um_per_px is not None:
-            words += ["--um-per-px", f"{plan.picture.um_per_px:g}"]
-        for name, value in plan.task.options.model_dump(exclude_defaults=True).items():
-            words += [f"--{name.replace('_', '-')}", str(value)]
-        return shlex.join(words)
+        return "ore-minerals classify PICTURE" if self._plan is None else self._plan.command()
 
     def replan(self) -> None:
         """Say what a click would do now."""
@@ -182,6 +172,8 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
         """Have the model warm before the click, which also tells the device and the speed."""
         if self._plan is None or self.session.busy:
             return
+        if self._warmed is None:
+            self.background.run(partial(warm_up, self._plan.card.mineral_table))
         self._warmed = self._plan.task.load
         self._show_chip("starting …", "The classifier's process is getting ready")
         self.worker.load(self._plan.task.load._replace(measure=True))
@@ -207,6 +199,7 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
                 self._plan.task.load if self._plan is not None and overlay.map.run.complete else None
             )
         self._ended(sentence)
+        self.result.show_table()
         self.result.show_minerals()
         overlay.show_only(MINERALS)
 

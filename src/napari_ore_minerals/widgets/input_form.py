@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from napari.layers import Image, Shapes
 from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QHBoxLayout, QLabel, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QHBoxLayout, QLabel, QSizePolicy, QWidget
 from superqt import QCollapsible
 
 from napari_ore_minerals.errors import OptionError, PictureError
@@ -41,6 +42,16 @@ class Plan:
     card: ModelCard
     task: Task
     tiles: int
+
+    def command(self) -> str:
+        """Return the command line that does the same."""
+        path = str(self.picture.path or "PICTURE")
+        words = ["ore-minerals", "classify", path, "--model", str(self.task.load.model)]
+        if self.picture.um_per_px is not None:
+            words += ["--um-per-px", f"{self.picture.um_per_px:g}"]
+        for name, value in self.task.options.model_dump(exclude_defaults=True).items():
+            words += [f"--{name.replace('_', '-')}", str(value)]
+        return shlex.join(words)
 
 
 def grid_over(picture: LayerPicture, card: ModelCard, options: ClassifyOptions) -> TileGrid:
@@ -143,7 +154,7 @@ class InputForm(QWidget):  # type: ignore[misc]
 
     def _agreement(self, picture: LayerPicture) -> str:
         if picture.um_per_px is None:
-            return "not known; give it if you can"
+            return "not known: give it if you can"
         card = self.models.card
         model = "" if card is None or card.um_per_px is None else f", model {card.um_per_px:g}"
         return picture.um_per_px_source + model
@@ -164,9 +175,11 @@ class InputForm(QWidget):  # type: ignore[misc]
         scale.setSuffix(" µm/px")
         scale.setSpecialValueText("unknown")
         scale.setFixedWidth(150)
+        scale.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         scale.setKeyboardTracking(False)
         scale.setToolTip("Micrometres per pixel of the picture; 0 goes back to what the layer says")
         source = QLabel()
+        source.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         source.setToolTip("Where the scale comes from, and the scale of the model's training pictures")
         return scale, source
 

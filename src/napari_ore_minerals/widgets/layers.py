@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+from napari.layers import Labels
 from napari.utils import DirectLabelColormap
 
 from napari_ore_minerals.minerals import UNCLASSIFIED, MineralTable
@@ -33,6 +35,15 @@ def labels_arguments(minerals: MineralTable) -> dict[str, Any]:
         "opacity": 0.45,
         "blending": "translucent",
     }
+
+
+def warm_up(minerals: MineralTable) -> str:
+    """Make a minerals layer that nobody sees: napari compiles its colours for a second the first time.
+
+    To be called from another thread than the viewer's; it touches no viewer.
+    """
+    Labels(np.zeros((2, 2), np.uint8), **labels_arguments(minerals))
+    return ""
 
 
 def heatmap_arguments() -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from napari_ore_minerals.minerals import UNCLASSIFIED, MineralTable
+from napari_ore_minerals.widgets.hover import tell_mineral
 from napari_ore_minerals.widgets.layers import (
     CONFIDENCE,
     HEATMAP,
@@ -20,8 +20,11 @@ from napari_ore_minerals.widgets.layers import (
     heatmap_arguments,
     labels_arguments,
 )
+from napari_ore_minerals.widgets.pictures import transform_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari.components import ViewerModel
     from napari.layers import Layer
     from numpy.typing import NDArray
@@ -55,7 +58,7 @@ class Overlay:
         self.heatmap: Image | None = None
         self.confidence: Image | None = None
         self._shown = np.zeros(grid.shape, np.uint8)
-        self._processed = np.zeros(grid.shape, np.bool_)
+        self.processed = np.zeros(grid.shape, np.bool_)
 
     @classmethod
     def adopt(cls, viewer: ViewerModel, labels: Labels, placement: Placement) -> Overlay:
@@ -64,7 +67,7 @@ class Overlay:
         name = labels.name.removesuffix(f" {MINERALS}")
         overlay = cls(viewer, name, mineral_map.grid, mineral_map.minerals, placement)
         overlay.map, overlay.labels = mineral_map, labels
-        overlay._shown, overlay._processed = mineral_map.labels.copy(), mineral_map.processed
+        overlay._shown, overlay.processed = mineral_map.labels.copy(), mineral_map.processed
         for layer in viewer.layers:
             if layer.metadata.get(MAP_KEY) is mineral_map:
                 role = layer.metadata.get(ROLE_KEY)
@@ -90,6 +93,15 @@ class Overlay:
         """Cells that the user painted, (rows, columns)."""
         return np.asarray(self.values != self._shown)
 
+    @property
+    def confidences(self) -> NDArray[np.float32]:
+        """Confidence of each cell that is known so far, (rows, columns)."""
+        if self.map is not None:
+            return self.map.confidence
+        if self.confidence is None:
+            return np.zeros(self.grid.shape, np.float32)
+        return np.asarray(self.confidence.data).reshape(self.grid.shape)
+
     def can_show(self, grid: TileGrid, minerals: MineralTable) -> bool:
         """Whether another result may take these layers: nothing was painted, and the layers fit."""
         same = grid == self.grid and minerals == self.minerals
@@ -99,78 +111,102 @@ class Overlay:
         """Empty the layers for another result of the same picture, on the same grid."""
         self.map, self.placement = None, placement
         self._shown = np.zeros(self.grid.shape, np.uint8)
-        self._processed = np.zeros(self.grid.shape, np.bool_)
+        self.processed = np.zeros(self.grid.shape, np.bool_)
         if self.labels is not None:
             self.values[:] = UNCLASSIFIED
             self._place(self.labels, placement.of_cells(self.grid.stride_px))
             self.labels.refresh()
             forget_undo(self.labels)
-        for layer in (self.heatmap, self.confidence):
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
-        self.heatmap = self.confidence = None
+        if self.confidence is not None:
+            self._place(self.confidence, placement.of_cells(self.grid.stride_px))
 
     def show(
         self, labels: NDArray[np.uint8], confidence: NDArray[np.float32], processed: NDArray[np.bool_]
     ) -> None:
         """Show what is known so far; cells that the user painted meanwhile stay as they are.
 
+        Adding a layer takes napari a tenth of a second, so one call adds one layer at most.
+
         Parameters
         ----------
         labels, confidence, processed : (rows, columns) arrays
         """
+        self.processed = processed
         if self.labels is None:
-            self.labels = Labels(
-                self.placement.shaped(labels.copy()),
-                name=f"{self.name} {MINERALS}",
-                metadata={ROLE_KEY: MINERALS, MAP_KEY: None},
-                **labels_arguments(self.minerals),
-                **self.placement.of_cells(self.grid.stride_px),
-            )
-            self.labels.brush_size = 1
-            self._shown = labels.copy()
-            self._add(self.labels)
-        elif self.labels in self._viewer.layers:
+            self._add_labels(labels)
+            return
+        if self.labels in self._viewer.layers:
             self._write(labels)
         if self.confidence is None:
-            self.confidence = Image(
-                self.placement.shaped(confidence.copy()),
-                name=f"{self.name} {CONFIDENCE}",
-                metadata={ROLE_KEY: CONFIDENCE, MAP_KEY: None},
-                **confidence_arguments(),
-                **self.placement.of_cells(self.grid.stride_px),
-            )
-            self._add(self.confidence, below=self.labels)
-            self._dress()
+            self._add_confidence(confidence)
         elif self.confidence in self._viewer.layers:
             np.asarray(self.confidence.data).reshape(self.grid.shape)[:] = confidence
             self.confidence.refresh()
-        self._processed = processed
 
     def complete(self, mineral_map: MineralMap) -> None:
         """Show a finished map; layers that the user deleted meanwhile come back."""
-        if self.labels not in self._viewer.layers:
-            self.labels = None
-        if self.confidence not in self._viewer.layers:
-            self.confidence = None
-        self.show(mineral_map.labels, mineral_map.confidence, mineral_map.processed)
+        for _ in self.completing(mineral_map):
+            pass
+
+    def completing(self, mineral_map: MineralMap) -> Iterator[None]:
+        """Show a finished map in steps, between which the viewer can draw."""
+        self.labels = self.labels if self.labels in self._viewer.layers else None
+        self.confidence = self.confidence if self.confidence in self._viewer.layers else None
+        while True:
+            complete = self.labels is not None and self.confidence is not None
+            self.show(mineral_map.labels, mineral_map.confidence, mineral_map.processed)
+            if complete:
+                break
+            yield
         self.map = mineral_map
-        if self.heatmap in self._viewer.layers:
-            self._viewer.layers.remove(self.heatmap)
-        self.heatmap = Image(
-            self.placement.shaped(mineral_map.heatmap(self.heatmap_code)),
-            name=f"{self.name} {HEATMAP}",
-            visible=False,
-            metadata={ROLE_KEY: HEATMAP},
-            **heatmap_arguments(),
-            **self.placement.of_cells(self.grid.stride_px / mineral_map.places_per_cell),
-        )
-        self._add(self.heatmap, below=self.labels)
+        self._show_heatmap_of(mineral_map)
+        yield
         for layer in self.layers():
             layer.metadata[MAP_KEY] = mineral_map
-        self._dress()
         if self.labels is not None:
             forget_undo(self.labels)
+
+    def _add_labels(self, labels: NDArray[np.uint8]) -> None:
+        self.labels = Labels(
+            self.placement.shaped(labels.copy()),
+            name=f"{self.name} {MINERALS}",
+            metadata={ROLE_KEY: MINERALS, MAP_KEY: None},
+            **labels_arguments(self.minerals),
+            **self.placement.of_cells(self.grid.stride_px),
+        )
+        self.labels.brush_size = 1
+        self._shown = labels.copy()
+        self._add(self.labels)
+        self._dress()
+
+    def _add_confidence(self, confidence: NDArray[np.float32]) -> None:
+        self.confidence = Image(
+            self.placement.shaped(confidence.copy()),
+            name=f"{self.name} {CONFIDENCE}",
+            metadata={ROLE_KEY: CONFIDENCE, MAP_KEY: None},
+            **confidence_arguments(),
+            **self.placement.of_cells(self.grid.stride_px),
+        )
+        self._add(self.confidence, below=self.labels)
+        self._dress()
+
+    def _show_heatmap_of(self, mineral_map: MineralMap) -> None:
+        values = self.placement.shaped(mineral_map.heatmap(self.heatmap_code))
+        place = self.placement.of_cells(self.grid.stride_px / mineral_map.places_per_cell)
+        if self.heatmap is not None and self.heatmap in self._viewer.layers:
+            self.heatmap.data = values
+            self._place(self.heatmap, place)
+            return
+        self.heatmap = Image(
+            values,
+            name=f"{self.name} {HEATMAP}",
+            visible=False,
+            metadata={ROLE_KEY: HEATMAP, MAP_KEY: mineral_map},
+            **heatmap_arguments(),
+            **place,
+        )
+        self._add(self.heatmap, below=self.labels)
+        self._dress()
 
     def show_heatmap(self, code: int | None) -> None:
         """Show the heatmap of another mineral (None: of each cell's likeliest); nothing is computed anew."""
@@ -212,44 +248,30 @@ class Overlay:
     def _add(self, layer: Layer, *, below: Layer | None = None) -> None:
         layers = self._viewer.layers
         chosen = set(layers.selection)
-        layers.insert(layers.index(below) if below in layers else len(layers), layer)
-        layers.selection = chosen
+        with layers.selection.events.blocker_all():  # else the layer controls are laid out three times
+            layers.insert(layers.index(below) if below in layers else len(layers), layer)
+            layers.selection = chosen
 
     @staticmethod
     def _place(layer: Layer, transform: dict[str, Any]) -> None:
+        before = transform_of(layer)
         for key in ("scale", "rotate", "shear", "affine", "units", "translate"):
-            setattr(layer, key, transform[key])
+            if not np.array_equal(before[key], transform[key]):
+                setattr(layer, key, transform[key])
 
     def _dress(self) -> None:
         if self.heatmap is not None:
-            self.heatmap.colorbar.visible = True
+            self.heatmap.colorbar.visible = self.heatmap.colorbar.visible or self.heatmap.visible
+            self.heatmap.events.visible.connect(_show_colorbar)
         for layer in self.layers():
             if "get_status" not in vars(layer):
-                _tell_mineral(layer, self)
+                tell_mineral(layer, self)
 
-    def told(self, layer: Layer, position: Any) -> str:
-        """What is known of the cell of `layer` at a position of the world."""
-        data = np.asarray(layer.world_to_data(position))[-2:]
-        shape = np.asarray(layer.data).shape[-2:]
-        row, column = np.floor((data + 0.5) * self.grid.shape / shape).astype(int)
-        if not (0 <= row < self.grid.rows and 0 <= column < self.grid.columns):
-            return ""
-        if self.painted[row, column]:
-            return "painted by you"
-        if not self._processed[row, column]:
-            return "not classified"
-        share = f"confidence {self._confidence_at(row, column):.0%}"
-        code = int(self.values[row, column])
-        if layer is self.labels or code == UNCLASSIFIED:
-            return share
-        return f"{self.minerals.by_code(code).name}, {share}"
 
-    def _confidence_at(self, row: int, column: int) -> float:
-        if self.map is not None:
-            return float(self.map.confidence[row, column])
-        if self.confidence is None:
-            return 0.0
-        return float(np.asarray(self.confidence.data).reshape(self.grid.shape)[row, column])
+def _show_colorbar(event: Any) -> None:
+    """Give a heatmap its colour bar when it is first shown; making one takes napari a tenth of a second."""
+    if event.source.visible and not event.source.colorbar.visible:
+        event.source.colorbar.visible = True
 
 
 def forget_undo(labels: Labels) -> None:
@@ -258,25 +280,3 @@ def forget_undo(labels: Labels) -> None:
     labels.editable = False
     labels.editable = True
     labels.mode = mode
-
-
-def _tell_mineral(layer: Layer, overlay: Overlay) -> None:
-    """Add the cell's confidence to what the status bar says of a layer under the cursor.
-
-    napari's own features know one row per label value, not per cell, so the layer's public
-    ``get_status`` is wrapped; it is called from napari's status thread and only reads.
-    """
-    this, its_overlay, plain = weakref.ref(layer), weakref.ref(overlay), type(layer).get_status
-
-    def get_status(position: Any = None, **options: Any) -> Any:
-        layer, overlay = this(), its_overlay()
-        status = plain(layer, position, **options)
-        if layer is None or overlay is None or position is None or not options.get("world"):
-            return status
-        told = overlay.told(layer, position)
-        if told:
-            for key in ("coordinates", "value"):
-                status[key] = f"{status[key]}; {told}" if status.get(key) else told
-        return status
-
-    layer.get_status = get_status

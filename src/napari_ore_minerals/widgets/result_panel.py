@@ -70,14 +70,14 @@ class ResultPanel(QWidget):  # type: ignore[misc]
         return self._overlay
 
     def look_at(self, overlay: Overlay | None) -> None:
-        """Show another result, or none."""
+        """Show another result, or none; the table follows shortly."""
         if overlay is not self._overlay:
             self._overlay = overlay
             if overlay is not None:
                 self._fill_heat(overlay)
+            self.setVisible(overlay is not None)
+            self._later.start()
         self._listen()
-        self.setVisible(overlay is not None)
-        self.show_table()
 
     def show_table(self) -> None:
         """Measure the areas of what is on the screen, corrections included."""

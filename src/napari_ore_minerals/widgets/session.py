@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from napari.layers import Image, Labels
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_ore_minerals.widgets import memory
 from napari_ore_minerals.widgets.jobs import Gathered, Worker
@@ -18,6 +18,8 @@ from napari_ore_minerals.widgets.pictures import Placement, transform_of
 from napari_ore_minerals.widgets.run_bar import duration
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari.components import ViewerModel
 
     from napari_ore_minerals.maps.mineral_map import MineralMap
@@ -52,6 +54,7 @@ class Session(QObject):  # type: ignore[misc]
         self._overlays: WeakKeyDictionary[Image, Overlay] = WeakKeyDictionary()
         self._adopted: WeakKeyDictionary[Labels, Overlay] = WeakKeyDictionary()
         self._running: tuple[Plan, Overlay] | None = None
+        self._finishing: Iterator[None] | None = None
         self._drawn = 0.0
         worker.advanced.connect(self._advance)
         worker.finished.connect(self._finish)
@@ -134,11 +137,22 @@ class Session(QObject):  # type: ignore[misc]
             self._end()
             self.dropped.emit(TOO_SOON)
             return
+        self._finishing = self._finish_in_steps(plan, overlay, mineral_map)
+        self._next_step()
+
+    def _next_step(self) -> None:
+        if self._finishing is not None and next(self._finishing, self) is not self:
+            QTimer.singleShot(0, self._next_step)
+
+    def _finish_in_steps(self, plan: Plan, overlay: Overlay, mineral_map: MineralMap) -> Iterator[None]:
+        """Show a map with room for the viewer to draw between the steps, which together take half a second."""
         self._taken(plan, overlay)
-        overlay.complete(mineral_map)
-        self._end()
+        yield
+        yield from overlay.completing(mineral_map)
         if self._viewer.layers.selection.active is plan.layer:
             self._viewer.layers.selection.active = overlay.labels
+        yield
+        self._end()
         run = mineral_map.run
         if run.tiles >= FEWEST_TILES_FOR_SPEED and run.seconds > 0:
             memory.remember_speed(plan.card.weights_sha256, run.device, run.tiles / run.seconds)
@@ -157,7 +171,7 @@ class Session(QObject):  # type: ignore[misc]
         if self._running is not None:
             plan, _ = self._running
             plan.layer.events.data.disconnect(self._picture_replaced)
-        self._running = None
+        self._running = self._finishing = None
 
     def _drop(self, why: str) -> None:
         """Stop a run whose picture is gone; its layers would lie over nothing."""
