@@ -172,7 +172,7 @@ def test_the_search_for_banned_things_bites(text: str, monkeypatch: pytest.Monke
             "errors.py",
             "def f():\n    import napari_ore_minerals.minerals.x, napari_ore_minerals.images.tiles",
         ),
-        ("cli.py", "from napari_ore_minerals.widgets import layers"),
+        ("cli/commands.py", "from napari_ore_minerals.widgets import layers"),
     ],
 )
 def test_the_search_for_upward_imports_bites(where: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,128 @@
+"""What the command line writes: bars, tables, JSON, sentences and pictures."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from napari_ore_minerals.errors import ResultError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from napari_ore_minerals.maps.mineral_map import MineralMap
+    from napari_ore_minerals.progress import Progress, Steps
+
+Result = TypeVar("Result")
+
+
+def with_bar(steps: Steps[Result], title: str = "") -> Result:
+    """Drain steps with a bar on standard error."""
+    from tqdm import tqdm
+
+    from napari_ore_minerals.progress import run
+
+    with _held_interrupt() as interrupted, tqdm(desc=title, unit=" steps", leave=False, disable=None) as bar:
+
+        def show_step(progress: Progress) -> None:
+            if interrupted.is_set():
+                raise KeyboardInterrupt
+            bar.total, bar.unit = progress.total, f" {progress.unit}"
+            bar.update(progress.done - bar.n)
+            if progress.notice:
+                bar.write(progress.notice, file=sys.stderr)
+
+        return run(steps, show_step)
+
+
+@contextmanager
+def _held_interrupt() -> Iterator[threading.Event]:
+    """Hold the first Ctrl+C until the next step, since Python loses one that hits a destructor.
+
+    The second acts at once.
+    """
+    held = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield held
+        return
+    usual = signal.getsignal(signal.SIGINT)
+
+    def hold(_number: int, _frame: object) -> None:
+        held.set()
+        signal.signal(signal.SIGINT, usual)
+
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield held
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+def print_areas(mineral_map: MineralMap, truth: Any = None) -> None:
+    """Print the area table and the warnings; `truth` is a mask of true mineral codes, where it is known."""
+    from napari_ore_minerals.maps.areas import areas
+
+    table: pd.DataFrame = areas(mineral_map)
+    shown = table[["mineral", "symbol", "cells"]].copy()
+    shown["% of picture"] = (100 * table["fraction_of_picture"]).map("{:.1f}".format)
+    shown["% of ore"] = (
+        (100 * table["fraction_of_ore"]).map("{:.1f}".format).where(table["kind"] == "ore", "")
+    )
+    if truth is not None:
+        shown["true % of picture"] = [f"{100 * (truth == code).mean():.1f}" for code in table["code"]]
+    if mineral_map.um_per_px is not None:
+        shown["area, mm2"] = (table["area_um2"] / 1e6).map("{:.4g}".format)
+    print(shown.to_string(index=False))
+    for warning in mineral_map.warnings:
+        print(f"Note: {warning}")
+
+
+def as_json(mineral_map: MineralMap, path: Path, folder: Path) -> dict[str, Any]:
+    """What ``--json`` prints of one picture."""
+    from napari_ore_minerals.maps.areas import areas
+
+    return {
+        "picture": str(path),
+        "result": str(folder),
+        "areas": json.loads(areas(mineral_map).to_json(orient="records")),
+        "um_per_px": mineral_map.um_per_px,
+        "model": mineral_map.model.model_dump(),
+        "seconds": mineral_map.run.seconds,
+        "warnings": list(mineral_map.warnings),
+    }
+
+
+def write_png(path: Path, values: Any, *, replace: bool = True) -> None:
+    """Write uint8 values as PNG; `ResultError` if the file exists and is not to be replaced."""
+    from PIL import Image
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb" if replace else "xb") as file:
+            Image.fromarray(values).save(file, "PNG")
+    except FileExistsError as error:
+        raise ResultError(f"{path} exists and is not replaced: choose another folder or seed") from error
+    except OSError as error:
+        raise ResultError(f"{path} could not be written: {error.strerror or error}") from error
+
+
+def sentence(error: BaseException) -> str:
+    """What went wrong, never empty."""
+    return str(error) or type(error).__name__
+
+
+def tell(text: str) -> None:
+    """Say something on standard error."""
+    print(text, file=sys.stderr)
+
+
+def fail(text: str) -> int:
+    """Say what went wrong; returns the exit code."""
+    tell(f"ore-minerals: {text}")
+    return 1
