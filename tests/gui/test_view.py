@@ -1,0 +1,47 @@
+"""``ore-minerals view`` opens a real viewer with the dock."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+PROGRAM = """
+import sys
+import napari
+
+def shown():
+    viewer = napari.current_viewer()
+    print("layers:", [layer.name for layer in viewer.layers])
+    print("docks:", sorted(viewer.window.dock_widgets))
+    viewer.close()
+
+napari.run = shown
+from napari_ore_minerals.widgets.view import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def view(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr[-800:]
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_a_picture_and_the_dock_are_shown(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((80, 90, 3), np.uint8)).save(tmp_path / "PS-07.png")
+    said = view(str(tmp_path / "PS-07.png"))
+    assert "layers: ['PS-07']" in said
+    assert "Classify" in said
+
+
+@pytest.mark.slow
+def test_the_sample_is_shown() -> None:
+    assert "yrite" in view("--sample")
