@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import psutil
 
 SECONDS = 1000
-LONG = 90 * SECONDS  # a process that loads torch on a busy computer
+PATIENCE = float(os.environ.get("ORE_MINERALS_PATIENCE", "1"))  # more where a computer is very busy
+LONG = int(90 * SECONDS * PATIENCE)  # a process that loads torch
 
 
 def gone(process_id: int | None) -> bool:
