@@ -165,24 +165,23 @@ class EvidenceSum:
         tiles, m = self._tiles[rows, columns], self.places
         total = self._total[:, rows.start * m : rows.stop * m, columns.start * m : columns.stop * m]
         covering: NDArray[np.float32] = np.kron(tiles, np.ones((m, m))).astype(np.float32)
-        maps = total / np.maximum(covering, 1.0)
-        logits: NDArray[np.float32] = maps.reshape(len(maps), tiles.shape[0], m, tiles.shape[1], m).mean(
-            axis=(2, 4)
-        )
+        maps = (total / np.maximum(covering, 1.0)).astype(np.float32, copy=False)
+        places = maps.reshape(len(maps), tiles.shape[0], m, tiles.shape[1], m)
+        logits = places.mean(axis=(2, 4), dtype=np.float32)
         return np.moveaxis(logits, 0, -1), maps, tiles > 0
 
 
 def _area_resized(class_maps: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """Resize (classes, h, w) maps to (classes, size, size) so that their means stay what they are."""
     weights = _area_weights(class_maps.shape[1], size)
-    resized: NDArray[np.float32] = weights @ class_maps @ _area_weights(class_maps.shape[2], size).T
-    return resized
+    resized = weights @ class_maps @ _area_weights(class_maps.shape[2], size).T
+    return resized.astype(np.float32, copy=False)
 
 
 def _area_weights(old: int, new: int) -> NDArray[np.float32]:
     """(new, old) matrix: the share of each old interval in each new one; rows add up to 1."""
     edges_old, edges_new = np.arange(old + 1) / old, np.arange(new + 1) / new
-    shared = np.minimum(edges_new[1:, None], edges_old[None, 1:]) - np.maximum(
-        edges_new[:-1, None], edges_old[None, :-1]
-    )
-    return (np.clip(shared, 0.0, None) * new).astype(np.float32)
+    begins = np.maximum(edges_new[:-1, None], edges_old[None, :-1])
+    ends = np.minimum(edges_new[1:, None], edges_old[None, 1:])
+    weights: NDArray[np.float32] = (np.maximum(ends - begins, 0.0) * new).astype(np.float32)
+    return weights

@@ -94,7 +94,8 @@ def explain(
     class_index
         Output to explain; None for the predicted one.
     method
-        ``"cam"`` is `class_maps` without the bias; the others are those of pytorch-grad-cam (Gildenblat and contributors 2021).
+        ``"cam"`` is `class_maps` without the bias; the others are those of
+        pytorch-grad-cam (Gildenblat and contributors 2021).
 
     Returns
     -------
