@@ -46,7 +46,8 @@ def begin(dock: ClassifyDock, qtbot: Any) -> int:
     with qtbot.waitSignal(dock.worker.advanced, timeout=LONG):
         qtbot.mouseClick(dock.run_bar.button, Qt.MouseButton.LeftButton)
     assert dock.session.busy
-    return dock.worker.process_id or 0
+    assert dock.worker.process_id
+    return dock.worker.process_id
 
 
 def test_from_picture_to_table(viewer: Any, add_dock: AddDock, qtbot: Any, picture: np.ndarray) -> None:

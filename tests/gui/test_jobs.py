@@ -171,7 +171,8 @@ def test_killed_from_outside(start: Start, qtbot: Any, micro_model: Path, large_
     ends = heard(worker)
     with qtbot.waitSignal(worker.advanced, timeout=LONG):
         worker.classify(task(micro_model, large_picture, batch_size=1))
-    os.kill(worker.process_id or 0, signal.SIGKILL)
+    assert worker.process_id
+    os.kill(worker.process_id, signal.SIGKILL)
     qtbot.waitUntil(lambda: bool(ends), timeout=5 * SECONDS)
     assert [name for name, _ in ends] == ["failed"]
     assert "memory" in ends[0][1]

@@ -43,10 +43,11 @@ def test_ticks_while_classifying(
     make_napari_viewer: Any, add_dock: Callable[[Any], ClassifyDock], qtbot: Any, large_picture: np.ndarray,
     record_property: Any,
 ) -> None:  # fmt: skip
-    viewer = make_napari_viewer()
+    viewer = make_napari_viewer(show=True)
     dock = add_dock(viewer)
     viewer.add_image(large_picture[:1920], rgb=True, name="PS-07")
     dock.form.options.set_value("batch_size", 8)
+    dock.form.options.set_value("stride_px", 32)
     dock.replan()
     with qtbot.waitSignal(dock.worker.ready, timeout=LONG):
         pass
@@ -63,6 +64,6 @@ def test_ticks_while_classifying(
     record_property("ticks", len(gaps))
     record_property("99 % within", f"{np.quantile(gaps, 0.99):.3f} s")
     record_property("largest", f"{gaps.max():.3f} s")
-    assert len(gaps) > 30
+    assert len(gaps) > 300
     assert np.quantile(gaps, 0.99) < MOST_OF_THEM_S
     assert gaps.max() < LARGEST_S

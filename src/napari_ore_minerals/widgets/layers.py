@@ -40,8 +40,12 @@ def labels_arguments(minerals: MineralTable) -> dict[str, Any]:
 def warm_up(minerals: MineralTable) -> str:
     """Make a minerals layer that nobody sees: napari compiles its colours for a second the first time.
 
-    To be called from another thread than the viewer's; it touches no viewer.
+    The patterns of dashed lines, which vispy computes for the first labels layer and keeps, take
+    another fifth of a second. To be called from another thread than the viewer's; it touches no viewer.
     """
+    from vispy.visuals.line.dash_atlas import DashAtlas  # type: ignore[import-untyped]
+
+    DashAtlas()
     Labels(np.zeros((2, 2), np.uint8), **labels_arguments(minerals))
     return ""
 

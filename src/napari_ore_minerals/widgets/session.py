@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from napari_ore_minerals.widgets.input_form import Plan
 
 SECONDS_BETWEEN_DRAWINGS = 0.2
+SHARE_OF_DRAWING = 1 / 40  # of the time, so that a slow display does not slow down everything else
+PAUSE_MS = 20
 FEWEST_TILES_FOR_SPEED = 16
 REPLACED = "The picture was replaced while it was classified; the run was stopped."
 TOO_SOON = "Cancelled before the first tiles were classified."
@@ -55,7 +58,7 @@ class Session(QObject):  # type: ignore[misc]
         self._adopted: WeakKeyDictionary[Labels, Overlay] = WeakKeyDictionary()
         self._running: tuple[Plan, Overlay] | None = None
         self._finishing: Iterator[None] | None = None
-        self._drawn = 0.0
+        self._draw_from = 0.0
         worker.advanced.connect(self._advance)
         worker.finished.connect(self._finish)
         worker.cut_short.connect(self._cut_short)
@@ -73,7 +76,7 @@ class Session(QObject):  # type: ignore[misc]
             return
         self._running = (plan, self._overlay_for(plan))
         plan.layer.events.data.connect(self._picture_replaced)
-        self._drawn = 0.0
+        self._draw_from = 0.0
         self.begun.emit()
         self._worker.classify(plan.task)
 
@@ -122,12 +125,19 @@ class Session(QObject):  # type: ignore[misc]
         if self._running is None:
             return
         self.advanced.emit(gathered.done, gathered.total)
-        if monotonic() - self._drawn < SECONDS_BETWEEN_DRAWINGS or not gathered.processed.any():
+        if monotonic() < self._draw_from or not gathered.processed.any():
             return
+        begun = monotonic()
         plan, overlay = self._running
         self._taken(plan, overlay)
         overlay.show(gathered.labels, gathered.confidence, gathered.processed)
-        self._drawn = monotonic()
+        self._draw_from = begun + SECONDS_BETWEEN_DRAWINGS
+        QTimer.singleShot(PAUSE_MS, partial(self._measure_drawing, begun))
+
+    def _measure_drawing(self, begun: float) -> None:
+        """Wait longer with the next drawing where the viewer takes long to draw."""
+        cost = monotonic() - begun - PAUSE_MS / 1000
+        self._draw_from = max(self._draw_from, begun + cost / SHARE_OF_DRAWING)
 
     def _finish(self, mineral_map: MineralMap) -> None:
         if self._running is None:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from napari_ore_minerals.models.classifier import Classifier
     from napari_ore_minerals.progress import Progress
 
-NICENESS = 5
+NICENESS = 10
 SECONDS_BETWEEN_MESSAGES = 0.1
 
 
