@@ -48,6 +48,8 @@ class ModelChooser(QWidget):  # type: ignore[misc]
         self._titles: list[str] = []
         self._chosen = 0
         self._choice = QComboBox()
+        self._choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self._choice.setMinimumContentsLength(16)  # a long name must not widen the dock
         self._choice.setToolTip("The classifier: the bundled one, or a folder with your own")
         self._choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self._choice.setMinimumContentsLength(12)
