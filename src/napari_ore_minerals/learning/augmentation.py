@@ -156,9 +156,9 @@ def laboratory(
     batch: Batch,
     generator: torch.Generator,
     *,
-    exposure: float = 0.12,
-    balance: float = 0.015,
-    gamma: float = 0.08,
+    exposure: float = 0.06,
+    balance: float = 0.008,
+    gamma: float = 0.04,
 ) -> Batch:
     """Another lamp and camera: exposure, white balance, gamma, stray light, uneven light.
 
@@ -176,7 +176,7 @@ def laboratory(
     gains[:, 0] *= torch.exp(balance * normal[:, 1])
     gains[:, 2] *= torch.exp(balance * normal[:, 2])
     tiles = _powered(batch.tiles, torch.exp(gamma * normal[:, 3])) * gains[:, :, None, None]
-    stray = 0.04 * torch.rand(count, 1, 1, 1, generator=generator).to(device)
+    stray = 0.02 * torch.rand(count, 1, 1, 1, generator=generator).to(device)
     tilt = 0.1 * (2.0 * torch.rand(count, 2, generator=generator).to(device) - 1.0)
     ramp = torch.linspace(-1.0, 1.0, tiles.shape[-1], device=device)
     light = 1.0 + tilt[:, :1, None] * ramp[:, None] + tilt[:, 1:, None] * ramp
@@ -213,10 +213,9 @@ TRANSFORMS: dict[Augmentation, tuple[Transform, ...]] = {
         random_flips,
         random_quarter_turns,
         random_zoom,
-        partial(automatic_gamma, strength=0.15),
         laboratory,
-        partial(random_contrast, strength=0.1),
-        partial(random_saturation, strength=0.1),
+        partial(random_contrast, strength=0.05),
+        partial(random_saturation, strength=0.05),
         random_focus,
         random_erasing,
     ),

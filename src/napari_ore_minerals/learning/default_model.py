@@ -51,7 +51,7 @@ PROVENANCE = (
 )
 DEFAULT_TRAINING = TrainOptions(
     epochs=40,
-    minutes=24.0,
+    minutes=36.0,
     samples_per_epoch=1024,
     batch_size=32,
     learning_rate=1e-3,
@@ -78,7 +78,7 @@ class Recipe:
     training : TrainOptions
     """
 
-    pictures: int = 240
+    pictures: int = 480
     choosing: int = 16
     held_out: int = 40
     cache: Path = field(default_factory=lambda: user_cache_path("napari-ore-minerals") / "simulated")

@@ -150,27 +150,30 @@ def simulated_tiles(pictures: SimulatedPictures, seed: int) -> TileSamples:
 
 
 def usual_laboratory(random: np.random.Generator) -> Laboratory:
-    """Draw a laboratory to learn from: nine of ten are like most that take such photographs.
+    """Draw a laboratory to learn from: nearly all are set up alike, as good practice and one house do.
 
-    One tile of pyrite alone shows neither lamp nor white balance, so how often a white
-    balance is met matters as much as which ones can be.  The usual ones are a little warm and
-    pale, with a tone curve near sRGB: chosen so that the medians of pyrite and chalcopyrite fit
-    those of the training part of LumenStone S1 and S2 (Khvostikov et al. 2021).  The tenth is any.
+    One tile of pyrite alone shows neither lamp nor white balance, and pyrite, arsenopyrite and
+    chalcopyrite differ in little but hue: a model that must expect every white balance cannot tell
+    them apart in any.  The usual ones are a little warm and pale, exposed so that pyrite is bright
+    and gold just not clipped, with a tone curve near sRGB; chosen so that the medians of pyrite and
+    chalcopyrite fit those of the training part of LumenStone S1 and S2 (Khvostikov et al. 2021).
+    Three in a hundred are any.
     """
     drawn = draw_laboratory(random)
-    if random.random() < 0.1:
+    if random.random() < 0.03:
         return drawn
-    warmth, tint = random.normal(0.105, 0.03), random.normal(0.0, 0.012)
+    warmth, tint = random.normal(0.1, 0.016), random.normal(0.0, 0.008)
     return replace(
         drawn,
+        exposure=float(random.triangular(0.5, 0.74, 0.9)),
         white_balance=(
             float(np.exp(warmth + tint)),
             float(np.exp(-tint)),
             float(np.exp(-1.3 * warmth + tint)),
         ),
-        saturation=float(random.uniform(0.5, 0.85)),
-        gamma=float(random.uniform(1.7, 2.3)),
-        contrast=float(random.uniform(0.0, 0.25)),
+        saturation=float(random.uniform(0.63, 0.85)),
+        gamma=float(random.uniform(1.9, 2.3)),
+        contrast=float(random.uniform(0.0, 0.15)),
     )
 
 
