@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, CycloptsError, Parameter, validators
 
 from napari_ore_minerals import __version__
+from napari_ore_minerals.cli import dataset, evaluate, foreign, train
 from napari_ore_minerals.cli.console import as_json, fail, print_areas, sentence, tell, with_bar, write_png
 from napari_ore_minerals.errors import ModelError, OreMineralsError
 from napari_ore_minerals.maps.records import ClassifyOptions
@@ -38,6 +39,8 @@ app = App(
 )
 models_app = App(name="models", help="The models that can be used.")
 app.command(models_app)
+for part in (dataset, train, evaluate, foreign):
+    part.register(app, models_app)
 
 
 @app.command

@@ -1,0 +1,12 @@
+"""Commands of ``ore-minerals``: foreign."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cyclopts import App
+
+
+def register(app: App, models_app: App) -> None:
+    """Add the commands."""
