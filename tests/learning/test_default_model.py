@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from napari_ore_minerals.errors import ModelError
@@ -8,7 +7,6 @@ from napari_ore_minerals.learning.default_model import (
     DEFAULT_TRAINING,
     Recipe,
     default_model_steps,
-    fitted_temperature,
 )
 from napari_ore_minerals.models.classifier import Classifier
 from napari_ore_minerals.progress import run
@@ -34,12 +32,3 @@ def test_a_tiny_default_model_is_made_and_can_be_loaded(tmp_path):
 def test_an_older_model_is_not_overwritten(tmp_path):
     with pytest.raises(ModelError, match="never overwritten"):
         run(default_model_steps(Recipe(), tmp_path))
-
-
-def test_temperature_undoes_an_inflated_scale():
-    random = np.random.default_rng(0)
-    logits = random.normal(0, 1.5, (4000, 4)).astype(np.float32)
-    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    truth = (random.random((4000, 1)) > chances.cumsum(axis=1)).sum(axis=1).clip(max=3)
-    assert fitted_temperature(truth, logits) == pytest.approx(1.0, abs=0.1)
-    assert fitted_temperature(truth, 3 * logits) == pytest.approx(3.0, rel=0.1)

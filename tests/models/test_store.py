@@ -20,7 +20,7 @@ from napari_ore_minerals.minerals import DEFAULT_MINERALS
 from napari_ore_minerals.models import store
 from napari_ore_minerals.models.architectures import build_network
 from napari_ore_minerals.models.card import MAX_CARD_BYTES, ModelCard, parse_card, read_card
-from napari_ore_minerals.models.store import load_network, save_model
+from napari_ore_minerals.models.store import load_network, save_model, save_version
 
 CARD = ModelCard(name="m", architecture="ore_swin_micro", minerals=DEFAULT_MINERALS.minerals, input_px=32)
 
@@ -210,3 +210,23 @@ def test_a_card_is_read_back_equal(micro_model: Path) -> None:
 def test_any_bytes_give_a_card_or_a_model_error(text: bytes) -> None:
     with pytest.raises(ModelError):
         parse_card(text, where="card")
+
+
+def test_a_new_version_has_the_same_weights_and_names_its_parent(tmp_path: Path) -> None:
+    older = save_model(tmp_path / "m", CARD, build_network("ore_swin_micro", 6), half=True)
+    before = {file.name: file.read_bytes() for file in (tmp_path / "m").iterdir()}
+    newer = save_version(tmp_path / "m2", tmp_path / "m", {"temperature": 1.7, "min_confidence": 0.8})
+    assert (newer.version, newer.parent) == (older.version + 1, older.weights_sha256)
+    assert (newer.temperature, newer.min_confidence) == (1.7, 0.8)
+    assert load_network(tmp_path / "m2")[0] == newer
+    assert (tmp_path / "m2" / "model.safetensors").read_bytes() == before["model.safetensors"]
+    assert {file.name: file.read_bytes() for file in (tmp_path / "m").iterdir()} == before
+
+
+def test_a_new_version_is_never_written_over_another_nor_with_a_wrong_card(tmp_path: Path) -> None:
+    save_model(tmp_path / "m", CARD, build_network("ore_swin_micro", 6))
+    with pytest.raises(ModelError, match="never overwritten"):
+        save_version(tmp_path / "m", tmp_path / "m", {"temperature": 2.0})
+    with pytest.raises(ModelError, match="valid temperature"):
+        save_version(tmp_path / "m2", tmp_path / "m", {"temperature": -1.0})
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]

@@ -29,6 +29,7 @@ from napari_ore_minerals.models.devices import prepare_process
 from napari_ore_minerals.models.store import save_model
 from napari_ore_minerals.progress import Progress, Steps, run
 
+from .calibration import fitted_temperature
 from .dataset import TileSamples
 from .evaluation import area_error, confident_from, evaluate
 from .simulated import SimulatedPictures, simulated_samples_steps
@@ -188,20 +189,6 @@ def _measured(classifier: Classifier, choosing: TileSamples, held_out: TileSampl
             "min_confidence": round(float(np.clip(least, 0.4, 0.6)), 2),
         }
     )
-
-
-def fitted_temperature(truth: NDArray[np.int64], logits: NDArray[np.float32]) -> float:
-    """Temperature between 0.25 and 4 with the least negative log likelihood (Guo et al. 2017).
-
-    Parameters
-    ----------
-    truth : (n,) int array
-    logits : (n, classes) float array
-    """
-    known, scores = torch.from_numpy(truth), torch.from_numpy(logits)
-    candidates = np.geomspace(0.25, 4.0, 81)
-    losses = [float(torch.nn.functional.cross_entropy(scores / value, known)) for value in candidates]
-    return round(float(candidates[int(np.argmin(losses))]), 3)
 
 
 def _of_clear(

@@ -187,10 +187,7 @@ class Classifier:
 
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Softmax over the last axis of logits divided by the card's temperature."""
-        scaled = logits / np.float32(self.card.temperature)
-        scaled = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-        share: NDArray[np.float32] = (scaled / scaled.sum(axis=-1, keepdims=True)).astype(np.float32)
-        return share
+        return softmax(logits, self.card.temperature)
 
     def explain(
         self, tile: NDArray[np.uint8], *, mineral: str | None = None, method: ExplainMethod = "gradcam"
@@ -254,6 +251,14 @@ class Classifier:
             self.notices.append(
                 f"bf16 and fp32 differ by {difference:.2f} in probability on trial tiles, so fp32 is used"
             )
+
+
+def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float32]:
+    """Probabilities over the last axis of logits divided by a temperature."""
+    scaled = logits / np.float32(temperature)
+    scaled = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    shares: NDArray[np.float32] = (scaled / scaled.sum(axis=-1, keepdims=True)).astype(np.float32)
+    return shares
 
 
 def _ready(network: nn.Module) -> nn.Module:

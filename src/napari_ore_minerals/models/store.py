@@ -12,8 +12,11 @@ import json
 import os
 import shutil
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from napari_ore_minerals.errors import ModelError
 
@@ -54,27 +57,48 @@ def save_model(folder: Path, card: ModelCard, network: nn.Module, *, half: bool 
     ModelError
         If the folder exists, the weights are not finite or do not fit the card, or the disk refuses.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import save
 
-    folder = Path(folder)
-    if folder.exists():
-        raise ModelError(f"{folder} exists; a model is never overwritten: choose another name or remove it")
+    _refuse_existing(Path(folder))
     weights = save(_state_to_store(network, half=half))
     card = card.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
-    checked_weights(weights, card, where=str(folder / WEIGHTS_NAME))
-    staging = folder.parent / f".staging-{uuid.uuid4().hex}"
+    return _write_folder(Path(folder), card, weights)
+
+
+def save_version(folder: Path, source: Path, changes: Mapping[str, Any]) -> ModelCard:
+    """Write a new version of a model: the same weights, byte by byte, under a changed card.
+
+    Parameters
+    ----------
+    folder
+        Must not exist; its parent is made.
+    source
+        Model folder; it is not changed.
+    changes
+        Fields of the new card.  Version, parent and the weights' hash follow from the older one.
+
+    Returns
+    -------
+    ModelCard
+        As it stands in the new folder.
+
+    Raises
+    ------
+    ModelError
+        If the folder exists, the source must not be used, a field is not valid, or the disk refuses.
+    """
+    _refuse_existing(Path(folder))
+    older, network = load_network(source)
+    weights = _read_weights(Path(source), older, network)
+    kept = {"version": older.version + 1, "parent": older.weights_sha256}
     try:
-        staging.mkdir(parents=True)
-        _write_and_sync(staging / WEIGHTS_NAME, weights)
-        _write_and_sync(staging / CARD_NAME, card.to_json().encode())
-        os.rename(staging, folder)
-        _sync_folder(folder.parent)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"the model could not be written to {folder}: {error}") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return card
+        card = ModelCard.model_validate(older.model_dump() | dict(changes) | kept)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ModelError(
+            f"a new version of {source} needs a valid {first['loc'][0]}: {first['msg']}"
+        ) from error
+    return _write_folder(Path(folder), card, weights)
 
 
 def load_network(folder: Path) -> tuple[ModelCard, nn.Module]:
@@ -95,14 +119,7 @@ def load_network(folder: Path) -> tuple[ModelCard, nn.Module]:
     card = read_card(folder)
     path = folder / WEIGHTS_NAME
     network = build_network(card.architecture, len(card.minerals))
-    expected = sum(tensor.numel() * 8 for tensor in network.state_dict().values()) + _MAX_HEADER_BYTES
-    try:
-        size = path.stat().st_size
-        if size > expected:
-            raise ModelError(f"{path} has {size} bytes, more than a {card.architecture} can have")
-        weights = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+    weights = _read_weights(folder, card, network)
     network.load_state_dict(checked_weights(weights, card, where=str(path)), strict=True)
     return card, network.eval()
 
@@ -142,6 +159,39 @@ def checked_weights(weights: bytes, card: ModelCard, *, where: str) -> dict[str,
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ModelError(f"{where}: {name!r} holds values that are not finite")
     return tensors
+
+
+def _refuse_existing(folder: Path) -> None:
+    if folder.exists():
+        raise ModelError(f"{folder} exists; a model is never overwritten: choose another name or remove it")
+
+
+def _write_folder(folder: Path, card: ModelCard, weights: bytes) -> ModelCard:
+    checked_weights(weights, card, where=str(folder / WEIGHTS_NAME))
+    staging = folder.parent / f".staging-{uuid.uuid4().hex}"
+    try:
+        staging.mkdir(parents=True)
+        _write_and_sync(staging / WEIGHTS_NAME, weights)
+        _write_and_sync(staging / CARD_NAME, card.to_json().encode())
+        os.rename(staging, folder)
+        _sync_folder(folder.parent)
+    except OSError as error:
+        raise ModelError(f"the model could not be written to {folder}: {error}") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return card
+
+
+def _read_weights(folder: Path, card: ModelCard, network: nn.Module) -> bytes:
+    path = folder / WEIGHTS_NAME
+    expected = sum(tensor.numel() * 8 for tensor in network.state_dict().values()) + _MAX_HEADER_BYTES
+    try:
+        size = path.stat().st_size
+        if size > expected:
+            raise ModelError(f"{path} has {size} bytes, more than a {card.architecture} can have")
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _check_header(weights: bytes, *, where: str) -> None:
