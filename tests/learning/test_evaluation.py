@@ -39,12 +39,20 @@ def test_evaluation_agrees_with_scikit_learn():
     assert found.accuracy == pytest.approx(metrics.accuracy_score(truth, predicted))
     assert found.balanced_accuracy == pytest.approx(metrics.balanced_accuracy_score(truth, predicted))
     assert found.macro_f1 == pytest.approx(metrics.f1_score(truth, predicted, average="macro"))
+    precision = metrics.precision_score(truth, predicted, average="macro", zero_division=0)
+    assert found.macro_precision == pytest.approx(precision)
+    assert found.cross_entropy == pytest.approx(metrics.log_loss(truth, probabilities))
 
 
 def test_calibration_error_worked_by_hand():
     probabilities = np.array([[0.9, 0.1]] * 10 + [[0.6, 0.4]] * 10)
     truth = np.array([0] * 8 + [1] * 2 + [0] * 6 + [1] * 4)
     assert expected_calibration_error(truth, probabilities) == pytest.approx(0.05)
+
+
+def test_a_class_that_was_held_impossible_costs_much_but_not_all():
+    found = evaluate([0, 1], np.array([[1.0, 0.0], [1.0, 0.0]]), MineralTable.of(list(THREE)[:2]))
+    assert found.cross_entropy == pytest.approx(8.06, abs=0.01)
 
 
 def test_area_error_is_that_of_photographs_not_of_tiles():
