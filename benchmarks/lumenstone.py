@@ -17,15 +17,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from platformdirs import user_cache_path
-from sklearn.ensemble import RandomForestClassifier
 
 from napari_ore_minerals.images.tiles import resize_tile
-from napari_ore_minerals.learning.dataset import DOMINANT, TileSamples
+from napari_ore_minerals.learning.baseline import ColourForest
+from napari_ore_minerals.learning.dataset import DOMINANT
 from napari_ore_minerals.learning.evaluation import balanced_accuracy, confusion_matrix, grouped_interval
 from napari_ore_minerals.learning.simulated import SimulatedPictures, simulated_samples_steps
 from napari_ore_minerals.minerals import CHALCOPYRITE, DEFAULT_MINERALS, GANGUE, PYRITE
@@ -80,24 +79,6 @@ def clear_tiles(folder: Path, side: int) -> Tiles:
     return Tiles(np.stack(pixels), np.array(truth), np.array(groups))
 
 
-def colour_statistics(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Mean, spread and percentiles of RGB and HSV of each tile: (n, 42)."""
-    rows = []
-    for tile in pixels:
-        small = np.ascontiguousarray(tile[::2, ::2])
-        values = np.concatenate([small, cv2.cvtColor(small, cv2.COLOR_RGB2HSV)], axis=2).reshape(-1, 6)
-        percentiles = np.percentile(values, [5, 25, 50, 75, 95], axis=0).ravel()
-        rows.append(np.concatenate([values.mean(axis=0), values.std(axis=0), percentiles]))
-    return np.array(rows, dtype=np.float32)
-
-
-def forest(samples: TileSamples) -> RandomForestClassifier:
-    """Random forest on the colours of the clear tiles of simulated pictures."""
-    clear = np.flatnonzero(samples.clear())
-    model = RandomForestClassifier(300, class_weight="balanced", random_state=0, n_jobs=-1)
-    return model.fit(colour_statistics(samples.tiles[clear]), samples.labels[clear])
-
-
 def network_answers(classifier: Classifier, pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Index of the best of the six classes for each tile."""
     parts = [classifier.predict(pixels[start : start + 32]).logits for start in range(0, len(pixels), 32)]
@@ -129,7 +110,7 @@ def zero_shot(chosen: argparse.Namespace) -> int:
     card = classifier.card
     print(f"model {card.name} version {card.version}, {card.weights_sha256[:12]}, {classifier.device.title}")
     simulated = run(simulated_samples_steps(FOREST_PICTURES, chosen.cache))
-    trees = forest(simulated)
+    trees = ColourForest().fit(simulated)
     for side in SIDES:
         tiles = clear_tiles(folder, side)
         print(
@@ -138,7 +119,9 @@ def zero_shot(chosen: argparse.Namespace) -> int:
         )
         report("model", tiles, network_answers(classifier, tiles.pixels))
         report(
-            "random forest on simulated tile colours", tiles, trees.predict(colour_statistics(tiles.pixels))
+            "random forest on simulated tile colours",
+            tiles,
+            trees.probabilities(tiles.pixels).argmax(axis=1),
         )
         print(
             f"  chance: {1 / len(SCORED):.3f} among the scored classes, {1 / len(DEFAULT_MINERALS):.3f} among all"

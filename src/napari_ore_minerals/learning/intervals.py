@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from .evaluation import CALIBRATION_BINS, confusion_matrix, losses
+from .evaluation import CALIBRATION_BINS, losses
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,16 +73,10 @@ def tallies(
     row = np.searchsorted(found, groups)
     confidence, answer = probabilities.max(axis=1).astype(float), probabilities.argmax(axis=1)
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    gaps = np.zeros((len(found), CALIBRATION_BINS))
+    gaps, confusion = np.zeros((len(found), CALIBRATION_BINS)), np.zeros((len(found), classes, classes))
     np.add.at(gaps, (row, bins), confidence - (answer == truth))
-    parts = [
-        confusion_matrix(truth[row == index], answer[row == index], classes) for index in range(len(found))
-    ]
-    return Tallies(
-        np.stack(parts).astype(float),
-        np.bincount(row, losses(truth, probabilities), minlength=len(found)),
-        gaps,
-    )
+    np.add.at(confusion, (row, truth, answer), 1.0)
+    return Tallies(confusion, np.bincount(row, losses(truth, probabilities), minlength=len(found)), gaps)
 
 
 def figures_of(sums: Tallies, minerals: MineralTable) -> Figures:
