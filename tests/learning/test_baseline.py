@@ -13,7 +13,7 @@ from napari_ore_minerals.learning.dataset import TileSamples
 def test_statistics_are_those_of_the_colours_wherever_they_lie():
     tile = np.zeros((1, 4, 4, 3), np.uint8)
     tile[..., 0] = 200
-    found = colour_statistics(tile)
+    found = colour_statistics(tile, hsv=False)
     assert found.shape == (1, 21)
     assert found[0, :6].tolist() == [200, 0, 0, 0, 0, 0]
     many = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
@@ -21,7 +21,7 @@ def test_statistics_are_those_of_the_colours_wherever_they_lie():
     np.testing.assert_allclose(colour_statistics(turned), colour_statistics(many), rtol=1e-6)
     means = many[:, ::2, ::2].reshape(3, -1, 3).mean(axis=1)
     np.testing.assert_allclose(colour_statistics(many)[:, :3], means, rtol=1e-6)
-    assert colour_statistics(many[:0]).shape == (0, 21)
+    assert colour_statistics(many[:0]).shape == (0, 42)
 
 
 def test_it_tells_colours_apart_and_repeats_itself(samples: TileSamples):
