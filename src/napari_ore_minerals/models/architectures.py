@@ -23,6 +23,7 @@ Architecture = Literal[
     "ore_swin_compact",
     "ore_swin_micro",
 ]
+SwinConvention = Literal["timm", "pad-then-shift"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,13 @@ ARCHITECTURES: dict[str, Recipe] = {
 }
 
 
-def build_network(architecture: Architecture, classes: int) -> nn.Module:
+def build_network(
+    architecture: Architecture,
+    classes: int,
+    *,
+    swin_convention: SwinConvention = "timm",
+    input_px: int | None = None,
+) -> nn.Module:
     """Build an untrained network.
 
     Parameters
@@ -89,6 +96,10 @@ def build_network(architecture: Architecture, classes: int) -> nn.Module:
         A key of `ARCHITECTURES`.
     classes
         Number of outputs.
+    swin_convention
+        How a Swin lays its shifted windows, see `models.windows`; ``"timm"`` for all others.
+    input_px
+        Side of the tiles under another convention than timm's; None for that of the architecture.
 
     Returns
     -------
@@ -97,12 +108,27 @@ def build_network(architecture: Architecture, classes: int) -> nn.Module:
         Its weights are random, from torch's global generator.
     """
     recipe = ARCHITECTURES[architecture]
+    if swin_convention == "timm":
+        return _build(architecture, classes, {})
+    from .windows import pad_then_shift
+
+    layout = {"always_partition": True, "img_size": input_px or recipe.input_px}
+    return pad_then_shift(_build(architecture, classes, layout))
+
+
+def is_swin(architecture: Architecture) -> bool:
+    """Tell whether an architecture has windows, and so a convention for them."""
+    return "swin" in architecture
+
+
+def _build(architecture: Architecture, classes: int, layout: dict[str, Any]) -> nn.Module:
+    recipe = ARCHITECTURES[architecture]
     if recipe.swin is not None:
         from timm.models.swin_transformer import SwinTransformer
 
-        network: nn.Module = SwinTransformer(num_classes=classes, **recipe.swin)
+        network: nn.Module = SwinTransformer(num_classes=classes, **(recipe.swin | layout))
         return network
     import timm
 
-    known: nn.Module = timm.create_model(architecture, pretrained=False, num_classes=classes)
+    known: nn.Module = timm.create_model(architecture, pretrained=False, num_classes=classes, **layout)
     return known

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from napari_ore_minerals.errors import ModelError
 from napari_ore_minerals.minerals import Mineral, MineralTable
 
-from .architectures import ARCHITECTURES, Architecture
+from .architectures import ARCHITECTURES, Architecture, SwinConvention, is_swin
 
 CARD_NAME = "card.json"
 MAX_CARD_BYTES = 256 * 1024
@@ -55,6 +55,9 @@ class ModelCard(BaseModel):
         ``parent`` is the sha256 of the weights this version was trained from, or None.
     architecture
         One of `models.architectures.ARCHITECTURES`.
+    swin_convention
+        How a Swin lays its shifted windows: ``"timm"``, or ``"pad-then-shift"`` for weights trained
+        with code that pads before it shifts, such as the paper's (see `models.windows`).
     minerals
         In the order of the network's outputs.
     tile_px, input_px
@@ -83,6 +86,7 @@ class ModelCard(BaseModel):
     parent: Sha256 | None = None
     created: Text = ""
     architecture: Architecture
+    swin_convention: SwinConvention = "timm"
     minerals: Annotated[tuple[Mineral, ...], Field(min_length=2, max_length=255)]
     tile_px: Annotated[int, Field(ge=16, le=1024)] = 256
     input_px: Annotated[int, Field(ge=32, le=512)] = 224
@@ -102,8 +106,15 @@ class ModelCard(BaseModel):
         if min(self.std) <= 0.0:
             raise ValueError("std must be above 0 in every channel")
         wanted = ARCHITECTURES[self.architecture].input_px
-        if self.input_px != wanted:
-            raise ValueError(f"{self.architecture} takes tiles of {wanted} px, not {self.input_px}")
+        if self.swin_convention == "timm":
+            if self.input_px != wanted:
+                raise ValueError(f"{self.architecture} takes tiles of {wanted} px, not {self.input_px}")
+        elif not is_swin(self.architecture):
+            raise ValueError(f"{self.architecture} has no windows: its swin_convention must be 'timm'")
+        elif self.input_px % 32:
+            raise ValueError(
+                f"a Swin that pads its maps takes tiles of a multiple of 32 px, not {self.input_px}"
+            )
         return self
 
     @property

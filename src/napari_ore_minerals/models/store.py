@@ -41,7 +41,8 @@ def save_model(folder: Path, card: ModelCard, network: nn.Module, *, half: bool 
     folder
         Must not exist; its parent is made.
     card
-        Its ``weights_sha256`` is replaced by that of the weights written here.
+        Its ``weights_sha256`` is replaced by that of the weights written here, its
+        ``swin_convention`` by that of the network, since names and shapes of weights do not show it.
     network
         Of the card's architecture, with one output per mineral.
     half
@@ -59,9 +60,12 @@ def save_model(folder: Path, card: ModelCard, network: nn.Module, *, half: bool 
     """
     from safetensors.torch import save
 
-    _refuse_existing(Path(folder))
+    from .windows import convention_of
+
+    refuse_existing(Path(folder))
     weights = save(_state_to_store(network, half=half))
-    card = card.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
+    facts = {"weights_sha256": hashlib.sha256(weights).hexdigest(), "swin_convention": convention_of(network)}
+    card = card.model_copy(update=facts)
     return _write_folder(Path(folder), card, weights)
 
 
@@ -87,7 +91,7 @@ def save_version(folder: Path, source: Path, changes: Mapping[str, Any]) -> Mode
     ModelError
         If the folder exists, the source must not be used, a field is not valid, or the disk refuses.
     """
-    _refuse_existing(Path(folder))
+    refuse_existing(Path(folder))
     older, network = load_network(source)
     weights = _read_weights(Path(source), older, network)
     kept = {"version": older.version + 1, "parent": older.weights_sha256}
@@ -118,10 +122,20 @@ def load_network(folder: Path) -> tuple[ModelCard, nn.Module]:
     folder = Path(folder)
     card = read_card(folder)
     path = folder / WEIGHTS_NAME
-    network = build_network(card.architecture, len(card.minerals))
+    network = network_of(card)
     weights = _read_weights(folder, card, network)
     network.load_state_dict(checked_weights(weights, card, where=str(path)), strict=True)
     return card, network.eval()
+
+
+def network_of(card: ModelCard) -> nn.Module:
+    """Build the untrained network that a card describes."""
+    return build_network(
+        card.architecture,
+        len(card.minerals),
+        swin_convention=card.swin_convention,
+        input_px=card.input_px,
+    )
 
 
 def checked_weights(weights: bytes, card: ModelCard, *, where: str) -> dict[str, torch.Tensor]:
@@ -144,7 +158,7 @@ def checked_weights(weights: bytes, card: ModelCard, *, where: str) -> dict[str,
     except (SafetensorError, ValueError, KeyError) as error:
         raise ModelError(f"{where} is no valid safetensors file: {error}") from error
     with torch.device("meta"):
-        wanted = build_network(card.architecture, len(card.minerals)).state_dict()
+        wanted = network_of(card).state_dict()
     if odd := sorted(set(wanted) ^ set(tensors)):
         raise ModelError(
             f"{where} does not fit {card.architecture}: {len(odd)} tensors are missing or unknown, "
@@ -161,7 +175,8 @@ def checked_weights(weights: bytes, card: ModelCard, *, where: str) -> dict[str,
     return tensors
 
 
-def _refuse_existing(folder: Path) -> None:
+def refuse_existing(folder: Path) -> None:
+    """Refuse to write where something is already; `ModelError`."""
     if folder.exists():
         raise ModelError(f"{folder} exists; a model is never overwritten: choose another name or remove it")
 
