@@ -6,7 +6,8 @@ import torch
 
 from napari_ore_minerals.errors import DatasetError, TrainingError
 from napari_ore_minerals.learning.dataset import UNKNOWN, TileSamples, grouped_split
-from napari_ore_minerals.learning.trainer import dense_loss, rate, soft_cross_entropy
+from napari_ore_minerals.learning.losses import dense_loss, soft_cross_entropy
+from napari_ore_minerals.learning.optimizing import rate
 from napari_ore_minerals.learning.training import EpochRecord, TrainOptions, train_steps
 from napari_ore_minerals.minerals import PAPER_MINERALS
 from napari_ore_minerals.models.architectures import build_network

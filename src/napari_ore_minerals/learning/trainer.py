@@ -1,258 +1,292 @@
-"""Trainer: network, optimizer and data of one training, on their device; and its losses."""
+"""Trainer: network, optimizer and data of one training, on their devices."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import set_seed
+from accelerate.utils import broadcast
 from torch import nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
 
-from napari_ore_minerals.errors import TrainingError
+from napari_ore_minerals.errors import OptionError, TrainingError
 from napari_ore_minerals.models.cam import class_maps
 from napari_ore_minerals.models.devices import choose_device, choose_precision
 
-from .augmentation import Batch, augment, class_cells
-from .dataset import TileSamples, balancing_weights
+from .augmentation import Batch
+from .batches import Batches
+from .course import Course, EpochRecord
 from .evaluation import balanced_accuracy, confusion_matrix
+from .faults import device_faults
+from .imagenet import IMAGENET_NORMALISATION, Normalisation
+from .losses import dense_loss, soft_cross_entropy
+from .optimizing import optimizer_of, set_rate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .dataset import TileSamples
     from .options import TrainOptions
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
-Sample = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+class Learner(nn.Module):
+    """A network from tiles of 0 to 1 to logits and class maps.
 
+    All of it is one forward pass, so that accelerate sees it, with several processes too.
+    """
 
-@dataclass(frozen=True)
-class EpochRecord:
-    """One epoch of a training; accuracies are those on the validation samples, 0 to 1."""
+    def __init__(self, network: nn.Module, normalisation: Normalisation) -> None:
+        super().__init__()
+        self.network = network
+        for name, values in zip(("mean", "std"), normalisation, strict=True):
+            self.register_buffer(name, torch.tensor(values).reshape(1, 3, 1, 1), persistent=False)
 
-    epoch: int
-    loss: float
-    validation_loss: float
-    accuracy: float
-    balanced_accuracy: float
-    seconds: float
+    def forward(self, tiles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (n, classes) and class maps (n, classes, h, w) of tiles (n, 3, s, s)."""
+        return class_maps(self.network, (tiles - self.mean) / self.std)
 
 
 class Trainer:
-    """Network, optimizer and data of one training, on their device."""
+    """Network, optimizer and data of one training, on their devices.
 
-    def __init__(self, network: nn.Module, samples: TileSamples, options: TrainOptions) -> None:
+    Attributes
+    ----------
+    course : Course
+        How far it has come.
+    best : dict of tensors
+        Weights of the best epoch; none while there is none.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        samples: TileSamples,
+        options: TrainOptions,
+        normalisation: Normalisation = IMAGENET_NORMALISATION,
+    ) -> None:
         device = choose_device(options.device)
         self.precision, _ = choose_precision(device.torch_device, options.precision)
-        self.title, self.options, self.classes = device.title, options, len(samples.minerals)
-        set_seed(options.seed)
+        self.title, self.options, self.minerals = device.title, options, samples.minerals
         AcceleratorState._reset_state(True)  # it refuses another precision than an earlier training's
         self.accelerator = Accelerator(
             cpu=device.torch_device.type == "cpu",
             mixed_precision="bf16" if self.precision == "bf16" else "no",
         )
-        self.generator = torch.Generator().manual_seed(options.seed)
-        loader = _loader(samples, options, self.generator)
-        optimizer = _optimizer(network, options)
-        self.network, self.optimizer, self.loader = self.accelerator.prepare(
-            network.train().requires_grad_(True), optimizer, loader
-        )
-        self.total, self.begun = len(self.loader) * options.epochs, time.perf_counter()
-        plain = self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False)
-        self.average = copy.deepcopy(plain).eval() if options.averaging else None
-        self.steps = 0
-        self.mean = torch.tensor(IMAGENET_MEAN, device=self.accelerator.device).reshape(1, 3, 1, 1)
-        self.std = torch.tensor(IMAGENET_STD, device=self.accelerator.device).reshape(1, 3, 1, 1)
+        _check_processes(options, self.accelerator.num_processes)
+        self.batches = Batches(samples, options, self.accelerator)
+        self.plain = Learner(network.train().requires_grad_(True), normalisation)
+        self.average = copy.deepcopy(self.plain).eval() if options.averaging else None
+        self.optimizer = optimizer_of(network, options)
+        with self.faults():
+            self.learner, self.optimizer = self.accelerator.prepare(self.plain, self.optimizer)
+            if self.average is not None:
+                self.average.to(self.accelerator.device)
+        self.course = Course()
+        self.best: dict[str, torch.Tensor] = {}
+        self.total, self.rate, self.begun = len(self.batches) * options.epochs, 0.0, time.perf_counter()
 
-    def batches(self) -> Iterator[Batch]:
-        """Augmented batches of one epoch."""
-        for tiles, fractions, dense in self.loader:
-            plain = tiles.permute(0, 3, 1, 2).float() / 255.0
-            batch = Batch(plain, fractions, dense if dense.shape[-1] else None)
-            yield augment(batch, self.options.augmentation, self.generator)
-
-    def step(self, batch: Batch) -> float:
-        """Learn from one batch and return its loss."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.options.learning_rate * rate(self.options, self.share())
-        loss = self._loss(self._plain(), batch, smoothing=self.options.label_smoothing)
-        value = float(loss.detach())
+    def step(self, batch: Batch) -> None:
+        """Learn from one batch."""
+        self.rate = set_rate(self.optimizer, self.options, self.share())
+        logits, maps = self.learner(batch.tiles)
+        loss = soft_cross_entropy(logits, batch.fractions, self.options.label_smoothing)
+        if batch.dense is not None and self.options.dense_weight:
+            dense = dense_loss(maps, batch.dense, self.options.label_smoothing)
+            loss = loss + self.options.dense_weight * dense
+        value = self._mean_loss(loss)
         if not math.isfinite(value):
-            raise TrainingError(
-                f"the loss is {value} after {self.steps} steps: use a smaller learning rate "
-                f"than {self.options.learning_rate:g}, or fp32 instead of {self.precision}"
-            )
+            raise TrainingError(self._not_finite(value, logits, batch))
         self.accelerator.backward(loss)
-        self.accelerator.clip_grad_norm_(self.network.parameters(), 1.0)
+        if self.options.gradient_norm:
+            self.accelerator.clip_grad_norm_(self.learner.parameters(), self.options.gradient_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.steps += 1
-        self._follow()
-        return value
+        self._take_note(value, logits, batch)
 
     def seconds(self) -> float:
-        """Time since training began."""
-        return time.perf_counter() - self.begun
+        """Time since training began, breaks left out."""
+        return self.course.seconds + time.perf_counter() - self.begun
 
     def share(self) -> float:
         """How much of the training is done, 0 to 1: of its steps or, where that is more, of its time."""
         timed = 0.0 if self.options.minutes is None else self.seconds() / (60.0 * self.options.minutes)
-        return min(1.0, max(self.steps / self.total, timed))
+        return min(1.0, max(self.course.steps / self.total, timed))
 
     def over(self) -> bool:
         """Whether all steps are done or the time is up."""
         return self.share() >= 1.0
 
-    def validate(self, samples: TileSamples, epoch: int, loss: float, begun: float) -> EpochRecord:
-        """Measure the network on validation samples."""
-        network = self.average if self.average is not None else self._plain()
-        logits = logits_of(network, samples, batch_size=self.options.batch_size, accelerator=self.accelerator)
+    def done(self) -> bool:
+        """Whether the training ends after the epochs that there are."""
+        patience = self.options.patience
+        return self.over() or bool(patience and self.course.waited >= patience)
+
+    def agreed(self, *wishes: bool) -> tuple[bool, ...]:
+        """Return what the main process wishes; all processes must call it."""
+        if self.accelerator.num_processes == 1:
+            return wishes
+        flags = torch.tensor(wishes, dtype=torch.int32, device=self.accelerator.device)
+        return tuple(bool(flag) for flag in broadcast(flags))
+
+    def validate(self, samples: TileSamples) -> EpochRecord:
+        """Measure the network on validation samples, which ends the epoch."""
+        self._share_buffers()
+        logits = self._logits(samples)
         targets = torch.from_numpy(np.array(samples.fractions))
-        validation_loss = float(functional.cross_entropy(torch.from_numpy(logits), targets))
         clear = samples.clear()
         chosen = clear if clear.any() else np.ones(len(samples), dtype=bool)
-        confusion = confusion_matrix(samples.labels[chosen], logits[chosen].argmax(axis=1), self.classes)
-        accuracy = float(np.trace(confusion) / confusion.sum())
-        seconds = time.perf_counter() - begun
-        self.network.train()
-        return EpochRecord(epoch, loss, validation_loss, accuracy, balanced_accuracy(confusion), seconds)
+        found = logits[chosen].argmax(axis=1)
+        confusion = confusion_matrix(samples.labels[chosen], found, len(self.minerals))
+        course = self.course
+        record = EpochRecord(
+            epoch=course.epoch,
+            loss=float(np.mean(course.losses)),
+            validation_loss=float(functional.cross_entropy(torch.from_numpy(logits), targets)),
+            accuracy=float(np.trace(confusion) / confusion.sum()),
+            balanced_accuracy=balanced_accuracy(confusion),
+            seconds=self.seconds() - sum(earlier.seconds for earlier in course.history),
+            training_accuracy=course.right / max(course.seen, 1),
+            learning_rate=self.rate,
+        )
+        if course.end_epoch(record):
+            self.best = self.weights()
+        self.plain.train()
+        return record
 
-    def state(self) -> dict[str, torch.Tensor]:
-        """Copy the weights that are being judged."""
-        network = self.average if self.average is not None else self._plain()
-        return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Copy the weights that are judged: the average, where there is one."""
+        state = self._judged().network.state_dict()
+        return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
 
-    def finished(self, state: Mapping[str, torch.Tensor]) -> nn.Module:
-        """Return the network with these weights, on the CPU."""
-        network = copy.deepcopy(self._plain()).cpu()
-        network.load_state_dict(state)
+    def finished(self) -> nn.Module:
+        """Return the network of the best epoch, on the CPU."""
+        network = copy.deepcopy(self.plain.network).cpu()
+        network.load_state_dict(self.best if self.course.best_epoch else self.weights())
         return network.eval()
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return all tensors of this moment, from which `restore` goes on; all processes must call it."""
+        found = {f"network.{name}": tensor for name, tensor in self.plain.network.state_dict().items()}
+        if self.average is not None:
+            averaged = self.average.network.state_dict()
+            found |= {f"average.{name}": tensor for name, tensor in averaged.items()}
+        for index, values in self.optimizer.state_dict()["state"].items():
+            found |= {f"optimizer.{index}.{name}": tensor for name, tensor in values.items()}
+        found |= {f"random.{name}": tensor for name, tensor in self.batches.state().items()}
+        return found
+
+    def restore(
+        self, tensors: Mapping[str, torch.Tensor], best: dict[str, torch.Tensor], course: Course
+    ) -> None:
+        """Go on from what `tensors` gave, with the best weights and the course of that moment."""
+        self.plain.network.load_state_dict(_below("network", tensors))
+        if self.average is not None:
+            self.average.network.load_state_dict(_below("average", tensors))
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for key, tensor in _below("optimizer", tensors).items():
+            index, _, name = key.partition(".")
+            moments.setdefault(int(index), {})[name] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self.batches.restore(_below("random", tensors))
+        self.best, self.course, self.begun = best, course, time.perf_counter()
+
+    @contextlib.contextmanager
+    def faults(self) -> Iterator[None]:
+        """Turn what a device throws when it is lost or full into one sentence."""
+        with device_faults(self.title, self.options.batch_size):
+            yield
 
     def close(self) -> None:
         """Let go of the device."""
-        self.accelerator.free_memory()
+        with contextlib.suppress(RuntimeError):  # a device that is lost cannot be tidied up
+            self.accelerator.free_memory()
         AcceleratorState._reset_state(True)
 
-    def _loss(self, network: nn.Module, batch: Batch, *, smoothing: float) -> torch.Tensor:
-        with self.accelerator.autocast():
-            logits, maps = class_maps(network, (batch.tiles - self.mean) / self.std)
-        loss = soft_cross_entropy(logits, batch.fractions, smoothing)
-        if batch.dense is None or not self.options.dense_weight:
-            return loss
-        return loss + self.options.dense_weight * dense_loss(maps, batch.dense, smoothing)
+    def _judged(self) -> Learner:
+        return self.average if self.average is not None else self.plain
 
-    def _plain(self) -> nn.Module:
-        plain: nn.Module = self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False)
-        return plain
+    def _mean_loss(self, loss: torch.Tensor) -> float:
+        if self.accelerator.num_processes == 1:
+            return float(loss.detach())
+        return float(self.accelerator.reduce(loss.detach(), "mean"))
+
+    def _take_note(self, loss: float, logits: torch.Tensor, batch: Batch) -> None:
+        right = (logits.detach().argmax(dim=1) == batch.fractions.argmax(dim=1)).sum()
+        course = self.course
+        course.steps += 1
+        course.losses.append(loss)
+        course.right += int(self.accelerator.reduce(right, "sum"))
+        course.seen += len(logits) * self.accelerator.num_processes
+        self._follow()
 
     def _follow(self) -> None:
+        """Move the average towards the network."""
         if self.average is None:
             return
-        decay = min(self.options.averaging, (1.0 + self.steps) / (10.0 + self.steps))
+        decay = min(self.options.averaging, (1.0 + self.course.steps) / (10.0 + self.course.steps))
+        averaged, current = self.average.network.state_dict(), self.plain.network.state_dict()
         with torch.no_grad():
-            for mean, value in zip(
-                self.average.state_dict().values(), self._plain().state_dict().values(), strict=True
-            ):
+            for name, mean in averaged.items():
                 if mean.is_floating_point():
-                    mean.lerp_(value, 1.0 - decay)
+                    mean.lerp_(current[name], 1.0 - decay)
                 else:
-                    mean.copy_(value)
+                    mean.copy_(current[name])
 
+    def _share_buffers(self) -> None:
+        """Give all processes the mean of their batch statistics."""
+        if self.accelerator.num_processes == 1:
+            return
+        for learner in (self.plain, self.average):
+            for buffer in () if learner is None else learner.network.buffers():
+                if buffer.is_floating_point():
+                    buffer.copy_(self.accelerator.reduce(buffer.clone(), "mean"))
 
-def soft_cross_entropy(logits: torch.Tensor, shares: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
-    """Mean cross entropy between shares (n, classes) and logits (n, classes), with label smoothing."""
-    targets = shares * (1.0 - smoothing) + smoothing / shares.shape[1]
-    return functional.cross_entropy(logits.float(), targets)
+    def _logits(self, samples: TileSamples) -> NDArray[np.float32]:
+        """Logits (n, classes) of samples, without augmentation; each process computes a part of them."""
+        processes, own = self.accelerator.num_processes, self.accelerator.process_index
+        wanted = np.arange(own, own + -(-len(samples) // processes) * processes, processes) % len(samples)
+        learner, size, found = self._judged().eval(), self.options.batch_size, []
+        with torch.inference_mode(), self.accelerator.autocast():
+            for start in range(0, len(wanted), size):
+                tiles = torch.from_numpy(np.ascontiguousarray(samples.tiles[wanted[start : start + size]]))
+                tiles = tiles.to(self.accelerator.device).permute(0, 3, 1, 2).float() / 255.0
+                found.append(learner(tiles)[0].float())
+        parts = self.accelerator.gather(torch.cat(found)).reshape(processes, len(wanted), -1)
+        logits: NDArray[np.float32] = parts.transpose(0, 1).flatten(0, 1)[: len(samples)].cpu().numpy()
+        return logits
 
-
-def dense_loss(maps: torch.Tensor, dense: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
-    """Cross entropy at every cell of the class maps, weighted by how much of the cell is known.
-
-    Parameters
-    ----------
-    maps : (n, classes, h, w) float tensor
-        Logits.
-    dense : (n, k, k) uint8 tensor
-        Class indices, `dataset.UNKNOWN` where nobody knows.
-    smoothing
-        Label smoothing.
-    """
-    classes = maps.shape[1]
-    shares = functional.adaptive_avg_pool2d(class_cells(dense, classes), (maps.shape[2], maps.shape[3]))
-    known = shares.sum(dim=1)
-    targets = shares / known.clamp(min=1e-6)[:, None] * (1.0 - smoothing) + smoothing / classes
-    cells = -(targets * functional.log_softmax(maps.float(), dim=1)).sum(dim=1)
-    return (cells * known).sum() / known.sum().clamp(min=1e-6)
-
-
-def logits_of(
-    network: nn.Module, samples: TileSamples, *, batch_size: int, accelerator: Accelerator
-) -> NDArray[np.float32]:
-    """Logits (n, classes) of samples, without augmentation."""
-    found = []
-    mean = torch.tensor(IMAGENET_MEAN, device=accelerator.device).reshape(1, 3, 1, 1)
-    std = torch.tensor(IMAGENET_STD, device=accelerator.device).reshape(1, 3, 1, 1)
-    network.eval()
-    with torch.inference_mode(), accelerator.autocast():
-        for start in range(0, len(samples), batch_size):
-            tiles = torch.from_numpy(np.array(samples.tiles[start : start + batch_size]))
-            tiles = tiles.to(accelerator.device).permute(0, 3, 1, 2).float() / 255.0
-            found.append(class_maps(network, (tiles - mean) / std)[0].float().cpu().numpy())
-    return np.concatenate(found)
-
-
-class _Tiles(Dataset[Sample]):
-    def __init__(self, samples: TileSamples) -> None:
-        self.samples = samples
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> Sample:
-        samples = self.samples
-        dense = np.empty((0, 0), np.uint8) if samples.dense is None else samples.dense[index]
+    def _not_finite(self, value: float, logits: torch.Tensor, batch: Batch) -> str:
+        bad = ~torch.isfinite(logits.detach()).all(dim=1)
+        found = sorted({self.minerals[index].name for index in batch.fractions[bad].argmax(dim=1).tolist()})
+        where = f", in {int(bad.sum())} of {len(bad)} tiles ({', '.join(found)})" if found else ""
         return (
-            torch.from_numpy(np.array(samples.tiles[index])),
-            torch.from_numpy(np.array(samples.fractions[index])),
-            torch.from_numpy(np.array(dense)),
+            f"the loss is {value} after {self.course.steps} steps{where}: use a smaller learning rate "
+            f"than {self.options.learning_rate:g}, or fp32 instead of {self.precision}"
         )
 
 
-def _loader(samples: TileSamples, options: TrainOptions, generator: torch.Generator) -> DataLoader[Sample]:
-    count = options.samples_per_epoch or len(samples)
-    if options.balanced or options.samples_per_epoch:
-        weights = balancing_weights(samples) if options.balanced else np.ones(len(samples))
-        sampler = WeightedRandomSampler(weights.tolist(), count, replacement=True, generator=generator)
-        return DataLoader(_Tiles(samples), options.batch_size, sampler=sampler)
-    return DataLoader(_Tiles(samples), options.batch_size, shuffle=True, generator=generator)
+def _below(name: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors whose key begins with a name, without it."""
+    start = f"{name}."
+    return {key.removeprefix(start): tensor for key, tensor in tensors.items() if key.startswith(start)}
 
 
-def _optimizer(network: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:
-    decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
-    groups: list[dict[str, Any]] = [
-        {"params": decayed, "weight_decay": options.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    kind = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=options.learning_rate, betas=(0.9, 0.999))
-
-
-def rate(options: TrainOptions, share: float) -> float:
-    """Learning rate as a part of the largest, when `share` (0 to 1) of the training is done."""
-    if share < options.warm_up:
-        return max(share / options.warm_up, 0.01)
-    if options.schedule == "constant":
-        return 1.0
-    return 0.5 * (1.0 + math.cos(math.pi * (share - options.warm_up) / (1.0 - options.warm_up)))
+def _check_processes(options: TrainOptions, processes: int) -> None:
+    if processes > 1 and options.minutes is not None:
+        raise OptionError(
+            f"minutes cannot be set with {processes} processes, whose clocks differ: set epochs"
+        )
+    if options.batch_size % processes:
+        raise OptionError(
+            f"a batch of {options.batch_size} tiles cannot be shared equally among {processes} processes: "
+            f"choose a multiple of {processes}"
+        )

@@ -8,18 +8,18 @@ cell of the class maps: one tile then teaches as many times as it has cells.
 from __future__ import annotations
 
 import copy
-import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_ore_minerals.errors import DatasetError
 from napari_ore_minerals.progress import Progress, Steps
 
+from .checkpoints import Checkpoint, Checkpoints
+from .course import EpochRecord
+from .imagenet import IMAGENET_NORMALISATION, Normalisation
 from .options import TrainOptions
-from .trainer import EpochRecord, Trainer
+from .trainer import Trainer
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,11 +59,18 @@ class TrainResult:
 
 
 def train_steps(
-    network: nn.Module, samples: TileSamples, validation: TileSamples, options: TrainOptions
+    network: nn.Module,
+    samples: TileSamples,
+    validation: TileSamples,
+    options: TrainOptions,
+    *,
+    normalisation: Normalisation = IMAGENET_NORMALISATION,
+    checkpoints: Checkpoints | None = None,
 ) -> Steps[TrainResult]:
     """Train a network.
 
-    The caller's network is not changed.  On a CPU the same seed and threads give the same weights.
+    The caller's network is not changed.  On a CPU the same seed and threads give the same weights,
+    also where the training was interrupted and goes on from a checkpoint.
 
     Parameters
     ----------
@@ -73,6 +80,10 @@ def train_steps(
         To learn from, and to choose the best epoch with; of different photographs.
     options
         How to train.
+    normalisation
+        Mean and standard deviation of the channels of RGB in 0 to 1.
+    checkpoints
+        Where to keep what an interrupted training needs to go on; if something is there, it goes on.
 
     Yields
     ------
@@ -89,47 +100,66 @@ def train_steps(
     DatasetError
         If there are no samples, or their minerals differ.
     TrainingError
-        At the first loss that is not finite.
+        At the first loss that is not finite, or where a checkpoint cannot be written.
+    DeviceError
+        If the device has too little memory or is lost.
     """
     if not len(samples) or not len(validation):
         raise DatasetError("training needs at least one sample to learn from and one to validate with")
     if samples.minerals != validation.minerals:
         raise DatasetError("training and validation samples are of different mineral tables")
-    run = Trainer(copy.deepcopy(network), samples, options)
+    run = Trainer(copy.deepcopy(network), samples, options, normalisation)
     try:
-        return (yield from _epochs(run, validation))
+        with run.faults():
+            return (yield from _epochs(run, validation, checkpoints or Checkpoints()))
     finally:
         run.close()
 
 
-def _epochs(run: Trainer, validation: TileSamples) -> Steps[TrainResult]:
-    options, history, best_epoch, stopped = run.options, [], 0, False
-    best, least = run.state(), math.inf
-    for epoch in range(1, options.epochs + 1):
-        begun, stage = time.perf_counter(), f"epoch {epoch} of {options.epochs}"
-        losses, stopped = yield from _batches(run, stage)
+def _epochs(run: Trainer, validation: TileSamples, checkpoints: Checkpoints) -> Steps[TrainResult]:
+    if (kept := checkpoints.read()) is not None:
+        run.restore(*kept)
+    stopped = False
+    while not (stopped or run.done()):
+        stage = f"epoch {run.course.epoch} of {run.options.epochs}"
+        stopped = yield from _batches(run, stage, checkpoints)
         if stopped:
             break
-        record = run.validate(validation, epoch, float(np.mean(losses)), begun)
-        history.append(record)
-        if record.validation_loss < least:
-            best, least, best_epoch = run.state(), record.validation_loss, epoch
-        asked = bool((yield Progress(run.steps, run.total, "batches", stage, update=record)))
-        stopped = asked and not run.over()
-        if stopped or run.over():
-            break
-    trained = run.finished(best if best_epoch else run.state())
-    minutes, seen = run.seconds() / 60.0, run.steps * options.batch_size
-    return TrainResult(trained, tuple(history), best_epoch, run.title, run.precision, minutes, seen, stopped)
+        record = run.validate(validation)
+        _keep(run, checkpoints)
+        asked = yield Progress(run.course.steps, run.total, "batches", stage, update=record)
+        stopped = run.agreed(bool(asked))[0] and not run.done()
+    course = run.course
+    minutes, seen = run.seconds() / 60.0, course.steps * run.options.batch_size
+    history, title = tuple(course.history), run.title
+    return TrainResult(
+        run.finished(), history, course.best_epoch, title, run.precision, minutes, seen, stopped
+    )
 
 
-def _batches(run: Trainer, stage: str) -> Steps[tuple[list[float], bool]]:
-    """Learn for one epoch; returns the losses and whether a stop was asked for."""
-    losses: list[float] = []
-    for batch in run.batches():
-        losses.append(run.step(batch))
-        if len(losses) == len(run.loader) or run.over():
+def _batches(run: Trainer, stage: str, checkpoints: Checkpoints) -> Steps[bool]:
+    """Learn for one epoch, or for what is left of it; returns whether a stop was asked for."""
+    course = run.course
+    if not course.losses:
+        run.batches.begin_epoch()
+    for batch in run.batches.after(len(course.losses)):
+        run.step(batch)
+        if len(course.losses) == len(run.batches) or run.over():
             break  # the end of an epoch is told together with its record
-        if (yield Progress(run.steps, run.total, "batches", f"{stage}, loss {losses[-1]:.3f}")):
-            return losses, True
-    return losses, False
+        progress = Progress(course.steps, run.total, "batches", f"{stage}, loss {course.losses[-1]:.3f}")
+        stop, due = run.agreed(bool((yield progress)), checkpoints.due())
+        if stop or due:
+            _keep(run, checkpoints)
+        if stop:
+            return True
+    return False
+
+
+def _keep(run: Trainer, checkpoints: Checkpoints) -> None:
+    """Write a checkpoint of this moment; only the main process does."""
+    if checkpoints.folder is None:
+        return
+    tensors = run.tensors()
+    if run.accelerator.is_main_process:
+        run.course.seconds, run.begun = run.seconds(), time.perf_counter()
+        checkpoints.write(Checkpoint(tensors, run.best, run.course))
