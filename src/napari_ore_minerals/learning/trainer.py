@@ -43,6 +43,9 @@ class Learner(nn.Module):
     All of it is one forward pass, so that accelerate sees it, with several processes too.
     """
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, network: nn.Module, normalisation: Normalisation) -> None:
         super().__init__()
         self.network = network
