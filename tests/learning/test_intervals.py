@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_ore_minerals.learning.evaluation import evaluate, grouped_interval
-from napari_ore_minerals.learning.intervals import COLUMNS, HEADLINES, difference, table_of_figures
+from napari_ore_minerals.learning.intervals import COLUMNS, HEADLINES, difference, ratio, table_of_figures
 from napari_ore_minerals.minerals import DEFAULT_MINERALS, MineralTable
 
 THREE = MineralTable.of(list(DEFAULT_MINERALS)[:3])
@@ -91,3 +91,14 @@ def test_differences_are_paired():
     assert 0 < low < value < high
     assert high - low < table["high"] - table["low"]
     assert difference(truth, worse, worse, groups) == (0.0, 0.0, 0.0)
+
+
+def test_a_share_and_its_interval():
+    groups = np.repeat(np.arange(20), 10)
+    among = np.arange(200) % 2 == 0
+    counted = among & (groups % 4 > 0)
+    value, low, high = ratio(counted, among, groups)
+    assert value == pytest.approx(0.75)
+    assert 0.45 < low < value < high < 1.0
+    assert np.isnan(ratio(counted, np.zeros(200, bool), groups)).all()
+    assert ratio(among, np.ones(200, bool), groups) == (0.5, 0.5, 0.5)

@@ -76,7 +76,8 @@ def tallies(
     gaps, confusion = np.zeros((len(found), CALIBRATION_BINS)), np.zeros((len(found), classes, classes))
     np.add.at(gaps, (row, bins), confidence - (answer == truth))
     np.add.at(confusion, (row, truth, answer), 1.0)
-    return Tallies(confusion, np.bincount(row, losses(truth, probabilities), minlength=len(found)), gaps)
+    lost = np.bincount(row, losses(truth, probabilities), minlength=len(found)).astype(float)
+    return Tallies(confusion, lost, gaps)
 
 
 def figures_of(sums: Tallies, minerals: MineralTable) -> Figures:
@@ -184,6 +185,26 @@ def difference(
     )
     low, high = _ends(spread) if photographs > 1 else (np.nan, np.nan)
     return float(values[0]), low, high
+
+
+def ratio(
+    counted: NDArray[np.bool_], among: NDArray[np.bool_], groups: NDArray[np.int64], *, seed: int = 0
+) -> tuple[float, float, float]:
+    """Share of the tiles `among` that are `counted`, with its 95 % interval over photographs.
+
+    Returns
+    -------
+    value, low, high : float
+        NaN where there is nothing to divide by, or fewer than two photographs.
+    """
+    row = np.unique(groups, return_inverse=True)[1]
+    sums = np.stack([np.bincount(row, counted & among), np.bincount(row, among)])
+    photographs = sums.shape[1]
+    with np.errstate(invalid="ignore"):
+        value = np.divide(*sums.sum(axis=1))
+        spread = np.divide(*(_weights(photographs, seed, DRAWS) @ sums.T).T)
+    low, high = _ends(spread) if photographs > 1 else (np.nan, np.nan)
+    return float(value), low, high
 
 
 def _balanced(sums: Tallies) -> NDArray[np.float64]:

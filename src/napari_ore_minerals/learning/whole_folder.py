@@ -1,0 +1,62 @@
+"""A folder of results that is written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from napari_ore_minerals.errors import ResultError
+
+
+@contextmanager
+def whole_folder(folder: Path, *, mark: str, overwrite: bool = False) -> Iterator[Path]:
+    """Give a folder to write into, and rename it to `folder` when all is written.
+
+    Parameters
+    ----------
+    folder
+        Its parents are made; it must not exist unless `overwrite`.
+    mark
+        A file that tells a folder of this kind; any other folder is never replaced.
+    overwrite
+        Replace an older folder that has the mark.
+
+    Raises
+    ------
+    ResultError
+        If the folder must not be replaced, or the disk refuses; nothing half-written remains.
+    """
+    folder = Path(folder)
+    if folder.exists() and not overwrite:
+        raise ResultError(f"{folder} exists: choose another place, or ask to overwrite it")
+    if folder.exists() and not (folder / mark).is_file():
+        raise ResultError(f"{folder} holds no {mark}, so it is not of this program and is not overwritten")
+    staging = folder.parent / f".{folder.name[:80]}-{uuid.uuid4().hex}"
+    try:
+        staging.mkdir(parents=True)
+        yield staging
+        _put_in_place(staging, folder)
+    except OSError as error:
+        if isinstance(error, ResultError):
+            raise
+        raise ResultError(f"{folder} could not be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _put_in_place(staging: Path, folder: Path) -> None:
+    """Rename the finished folder to its name, with an older one out of the way until it is there."""
+    older = folder.parent / f".{folder.name[:80]}-older-{uuid.uuid4().hex}"
+    if folder.exists():
+        os.rename(folder, older)
+    try:
+        os.rename(staging, folder)
+    except OSError:
+        if older.exists():
+            os.rename(older, folder)
+        raise
+    shutil.rmtree(older, ignore_errors=True)
