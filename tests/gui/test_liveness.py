@@ -45,7 +45,7 @@ def test_ticks_while_classifying(
 ) -> None:  # fmt: skip
     viewer = make_napari_viewer(show=True)
     dock = add_dock(viewer)
-    viewer.add_image(large_picture[:1920], rgb=True, name="PS-07")
+    viewer.add_image(large_picture, rgb=True, name="PS-07")
     dock.form.options.set_value("batch_size", 8)
     dock.form.options.set_value("stride_px", 32)
     dock.replan()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
+    from PIL import Image
 
     from napari_ore_minerals.images.micrograph import Micrograph
     from napari_ore_minerals.maps.mineral_map import MineralMap
@@ -54,10 +55,11 @@ def write_overlay(mineral_map: MineralMap, path: Path, *, micrograph: Micrograph
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from PIL import Image
 
     grid = mineral_map.grid
-    scale = min(1.0, LONGEST_PX / max(grid.height_px, grid.width_px))
     if micrograph is None:
+        scale = min(1.0, LONGEST_PX / max(grid.height_px, grid.width_px))
         ground = np.zeros(
             (max(1, round(grid.height_px * scale)), max(1, round(grid.width_px * scale)), 3), np.uint8
         )
@@ -65,27 +67,44 @@ def write_overlay(mineral_map: MineralMap, path: Path, *, micrograph: Micrograph
         ground = thumbnail(micrograph)
     width = max(4.0, ground.shape[1] / DOTS_PER_INCH)
     height = max(2.6, width * ground.shape[0] / ground.shape[1])
-    figure = Figure(figsize=(width + 2.6, height + 0.5), dpi=DOTS_PER_INCH, facecolor="white")
+    figure = Figure(figsize=(width + 2.6, height + 0.5), dpi=DOTS_PER_INCH, facecolor="none")
     axes = figure.add_axes((0.0, 0.0, width / (width + 2.6), height / (height + 0.5)))
-    extent = (0, grid.width_px, grid.height_px, 0)
-    axes.imshow(ground, extent=extent, interpolation="bilinear")
-    reach = (0, grid.columns * grid.stride_px, grid.rows * grid.stride_px, 0)
-    axes.imshow(_coloured(mineral_map), extent=reach, interpolation="nearest")
-    axes.set(xlim=extent[:2], ylim=extent[2:])
+    axes.set(xlim=(0, grid.width_px), ylim=(grid.height_px, 0))
     axes.set_axis_off()
     _draw_scale_bar(axes, mineral_map)
     _draw_legend(axes, mineral_map)
     figure.text(
         0.01, 0.985, mineral_map.picture.name, va="top", fontsize=10, fontweight="bold", parse_math=False
     )
-    FigureCanvasAgg(figure).print_png(str(path))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba()))
+    page = Image.new("RGBA", drawn.size, "white")
+    # matplotlib would take 300 MB to draw the picture itself
+    page.paste(
+        _pasted(mineral_map, ground, axes.bbox.width, axes.bbox.height),
+        (0, drawn.height - round(axes.bbox.height)),
+    )
+    page.alpha_composite(drawn)
+    page.convert("RGB").save(path, "PNG")
 
 
-def _coloured(mineral_map: MineralMap) -> NDArray[np.float32]:
-    colours = np.zeros((256, 4), np.float32)
+def _pasted(mineral_map: MineralMap, ground: NDArray[np.uint8], width: float, height: float) -> Image.Image:
+    """Blend the map with its picture, at the size of the axes in pixels."""
+    from PIL import Image
+
+    grid, labels = mineral_map.grid, mineral_map.labels
+    colours = np.zeros((256, 3), np.uint8)
     for mineral in mineral_map.minerals:
-        colours[mineral.code] = (*(value / 255 for value in mineral.rgb), OPACITY)
-    return colours[mineral_map.labels]
+        colours[mineral.code] = mineral.rgb
+    rows, columns = (
+        ((np.arange(shown) + 0.5) * whole / shown / grid.stride_px).astype(int)
+        for shown, whole in zip(ground.shape[:2], (grid.height_px, grid.width_px), strict=True)
+    )
+    over = labels[rows][:, columns]
+    mixed = cv2.addWeighted(ground, 1.0 - OPACITY, colours[over], OPACITY, 0.0)
+    mixed[over == 0] = ground[over == 0]
+    return Image.fromarray(cv2.resize(mixed, (round(width), round(height)), interpolation=cv2.INTER_LINEAR))
 
 
 def _draw_legend(axes: Axes, mineral_map: MineralMap) -> None:
