@@ -20,7 +20,7 @@ from napari_ore_minerals.learning.archives import Allowance, safe_name, unpack_s
 from napari_ore_minerals.progress import run
 
 
-def unpacked(archive: Path, folder: Path, allowance: Allowance | None = None) -> int:
+def unpacked(archive: Path, folder: Path, allowance: Allowance | None = None) -> int | None:
     return run(unpack_steps(archive, folder, allowance or Allowance()))
 
 
@@ -256,7 +256,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_written(
 def test_unpacking_stops_when_asked(tmp_path: Path) -> None:
     archive = zipped(tmp_path / "a.zip", {f"{number}.jpg": b"a" for number in range(10)})
     steps = unpack_steps(archive, tmp_path / "out", Allowance())
-    assert run(steps, lambda progress: progress.done == 3) == 3
+    assert run(steps, lambda progress: progress.done == 3) is None
     assert len(tree(tmp_path / "out")) == 3
 
 
@@ -275,7 +275,7 @@ def test_any_damage_gives_files_or_a_dataset_error(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     folder = tmp_path_factory.mktemp("fuzz")
-    archive = zipped(folder / "a.zip", {"py/1.jpg": b"a" * 300, "gold/2.jpg": os.urandom(50)})
+    archive = zipped(folder / "a.zip", {"py/1.jpg": b"a" * 300, "gold/2.jpg": bytes(range(200, 250))})
     content = bytearray(archive.read_bytes())
     for _ in range(data.draw(st.integers(1, 6))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))

@@ -60,7 +60,7 @@ class Allowance:
         self.size -= size
 
 
-def unpack_steps(archive: Path, folder: Path, allowance: Allowance) -> Steps[int]:
+def unpack_steps(archive: Path, folder: Path, allowance: Allowance) -> Steps[int | None]:
     """Unpack a zip archive.
 
     Parameters
@@ -79,8 +79,8 @@ def unpack_steps(archive: Path, folder: Path, allowance: Allowance) -> Steps[int
 
     Returns
     -------
-    int
-        Number of files.  When sent True, of those written so far.
+    int or None
+        Number of files.  When sent True, None: some of them are missing.
 
     Raises
     ------
@@ -88,7 +88,6 @@ def unpack_steps(archive: Path, folder: Path, allowance: Allowance) -> Steps[int
         If it is no zip archive, is damaged, holds what is not an ordinary file below `folder`, is larger than
         allowed, or the disk is full.
     """
-    done = 0
     try:
         with archive.open("rb", buffering=0) as raw, ZipFile(_Bounded(raw)) as zipped:
             members = _checked_members(zipped, archive)
@@ -97,19 +96,18 @@ def unpack_steps(archive: Path, folder: Path, allowance: Allowance) -> Steps[int
             allowance.take(archive, len(members), size)
             folder.mkdir(parents=True, exist_ok=True)
             check_space(folder, size)
-            for info, name in members:
+            for number, (info, name) in enumerate(members, start=1):
                 _check_ratio(archive, info.file_size, info.compress_size, allowance.ratio)
                 _write(zipped, info, folder / name)
-                done += 1
-                if (yield Progress(done, len(members), "files", f"unpacking {archive.name}")):
-                    break
+                if (yield Progress(number, len(members), "files", f"unpacking {archive.name}")):
+                    return None
+            return len(members)
     except DatasetError:
         raise
     except _DAMAGE as error:
         raise DatasetError(f"{archive} is no zip archive, or it is damaged: {str(error)[:200]}") from error
     except OSError as error:
         raise DatasetError(f"{archive} could not be unpacked: {error.strerror or error}") from error
-    return done
 
 
 def safe_name(name: str) -> PurePosixPath | None:

@@ -50,6 +50,8 @@ class Found(NamedTuple):
     Attributes
     ----------
     path : Path
+    relative : PurePath
+        Below the folder that was searched.
     mineral : Mineral or None
         None where no name in the path speaks of a mineral, or one speaks of several.
     deposit : str
@@ -61,16 +63,26 @@ class Found(NamedTuple):
     """
 
     path: Path
+    relative: PurePath
     mineral: Mineral | None
     deposit: str
     part: str
     made_up: bool
 
 
-def found_pictures(folder: Path) -> list[Found]:
-    """Return all pictures below a folder, in the order of their paths."""
-    paths = [path for path in folder.rglob("*") if path.suffix.casefold() in SUFFIXES and path.is_file()]
-    return [judged(path, path.relative_to(folder)) for path in sorted(paths)]
+def found_pictures(place: Path, *, below: Path | None = None) -> list[Found]:
+    """Return all pictures in a folder, in the order of their paths; or the picture that `place` is.
+
+    Parameters
+    ----------
+    place
+    below
+        Folder whose own name, and those above it, say nothing; by default `place`.
+    """
+    paths = [
+        path for path in (place, *place.rglob("*")) if path.suffix.casefold() in SUFFIXES and path.is_file()
+    ]
+    return [judged(path, path.relative_to(below or place)) for path in sorted(paths)]
 
 
 def judged(path: Path, relative: PurePath) -> Found:
@@ -82,6 +94,7 @@ def judged(path: Path, relative: PurePath) -> Found:
     parts = [meanings(name, _PARTS) for name in folders]
     return Found(
         path,
+        relative,
         mineral=next((mineral for mineral in minerals if mineral), None),
         deposit=deposits[0] if deposits else "",
         part=next((min(part) for part in parts if len(part) == 1), ""),

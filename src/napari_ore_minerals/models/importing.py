@@ -60,6 +60,11 @@ class ImportOptions(BaseModel):
         title="Input",
         description="Side that tiles are resized to; other than the architecture's only for pad-then-shift.",
     )
+    normalisation: Literal["imagenet", "half"] = Field(
+        "imagenet",
+        title="Normalisation",
+        description="Mean and deviation that were taken off: those of ImageNet, or 0.5 of every channel.",
+    )
     match: Literal["name", "order"] = Field(
         "name",
         title="Match",
@@ -218,8 +223,11 @@ def _head_name(network: nn.Module) -> str:
 
 
 def _card(path: Path, name: str, minerals: MineralTable, options: ImportOptions) -> ModelCard:
+    half = (0.5, 0.5, 0.5)
+    statistics = {"mean": half, "std": half} if options.normalisation == "half" else {}
     try:
         return ModelCard(
+            **statistics,
             name=name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             architecture=options.architecture,
