@@ -8,6 +8,7 @@ generator asks it to stop early and to return what it has so far.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -41,6 +42,19 @@ class Progress:
 
 
 Steps = Generator[Progress, bool | None, Result]
+
+
+def mapped(steps: Steps[Result], change: Callable[[Progress], Progress]) -> Steps[Result]:
+    """Pass steps on, each `Progress` as `change` returns it."""
+    asked: bool | None = None
+    with closing(steps):
+        while True:
+            try:
+                progress = steps.send(asked)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            asked = yield change(progress)
 
 
 def run(steps: Steps[Result], on_progress: Callable[[Progress], object] | None = None) -> Result:

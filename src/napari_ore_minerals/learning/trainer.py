@@ -271,9 +271,10 @@ class Trainer:
         bad = ~torch.isfinite(logits.detach()).all(dim=1)
         found = sorted({self.minerals[index].name for index in batch.fractions[bad].argmax(dim=1).tolist()})
         where = f", in {int(bad.sum())} of {len(bad)} tiles ({', '.join(found)})" if found else ""
+        other = "" if self.precision == "fp32" else ", or fp32 instead of bf16"
         return (
-            f"the loss is {value} after {self.course.steps} steps{where}: use a smaller learning rate "
-            f"than {self.options.learning_rate:g}, or fp32 instead of {self.precision}"
+            f"the loss is {value} after {self.course.steps} steps{where}: "
+            f"use a smaller learning rate than {self.options.learning_rate:g}{other}"
         )
 
 
