@@ -67,8 +67,8 @@ class TileDataset:
     making: Making = field(default_factory=Making)
 
     @classmethod
-    def open(cls, folder: str | os.PathLike[str]) -> TileDataset:
-        """Read a dataset folder.
+    def open(cls, folder: str | os.PathLike[str], *, checked: bool = True) -> TileDataset:
+        """Read a dataset folder; `checked` False lets a split pass that leaks, in order to make another.
 
         Raises
         ------
@@ -81,7 +81,8 @@ class TileDataset:
         try:
             minerals = MineralTable.of(record.minerals)
             check_table(table, minerals, record.tile_px)
-            check_split(table, by=record.making.split_by)
+            if checked:
+                check_split(table, by=record.making.split_by)
         except ValidationError as error:
             raise DatasetError(f"{folder / RECORD_NAME}: {error.errors()[0]['msg']}") from error
         except DatasetError as error:
@@ -101,8 +102,6 @@ class TileDataset:
             If there is a dataset already, unless `overwrite`, or the disk refuses; nothing
             half-written remains.
         """
-        check_table(self.table, self.minerals, self.tile_px)
-        check_split(self.table, by=self.making.split_by)
         if (self.folder / RECORD_NAME).exists() and not overwrite:
             raise ResultError(f"{self.folder} holds a dataset: choose another place, or ask to overwrite it")
         staging = self.folder.parent / f".{self.folder.name[:80]}-{uuid.uuid4().hex}"
@@ -120,7 +119,9 @@ class TileDataset:
             shutil.rmtree(staging, ignore_errors=True)
 
     def write_into(self, folder: Path) -> None:
-        """Write the two files into an existing folder that will be renamed to `self.folder`; OSError if not."""
+        """Write the two files into an existing folder that will be renamed to `self.folder`; errors as `write`."""
+        check_table(self.table, self.minerals, self.tile_px)
+        check_split(self.table, by=self.making.split_by)
         record = DatasetRecord(
             name=self.name,
             tile_px=self.tile_px,
@@ -192,12 +193,14 @@ class TileDataset:
         rows = {mineral.name: chosen[chosen["mineral"] == mineral.name] for mineral in self.minerals}
         rows["all"] = chosen
         counts: dict[str, list[int]] = {}
+        no_part = "tiles" if parts == [""] else "no part"
         for what, column in (("", "tile"), (" photographs", "photograph"), (" deposits", "deposit")):
             if column == "deposit" and (chosen["deposit"] == "").all():
                 continue
             for part in parts:
                 tiles = [rows[name].loc[rows[name]["part"] == part, column] for name in rows]
-                counts[(part or "no part") + what] = [values[values != ""].nunique() for values in tiles]
+                title = what.strip() if what and parts == [""] else (part or no_part) + what
+                counts[title] = [values[values != ""].nunique() for values in tiles]
         return pd.DataFrame(counts, index=pd.Index(list(rows), name="mineral"))
 
     def photographs(self, part: str | None) -> list[str]:
