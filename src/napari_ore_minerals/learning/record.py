@@ -226,9 +226,8 @@ def _piece_steps(file: RecordFile, part: Path, before: int, total: int) -> Steps
 
 def _goes_on(response: requests.Response, have: int) -> bool:
     """Tell whether a server sends the rest and not the whole file again."""
-    return response.status_code == 206 and response.headers.get("Content-Range", "").startswith(
-        f"bytes {have}-"
-    )
+    begins = str(response.headers.get("Content-Range", ""))
+    return bool(response.status_code == 206) and begins.startswith(f"bytes {have}-")
 
 
 def _file(entry: dict[str, Any], checksums: dict[str, str], url_of: Any, base_url: str) -> RecordFile:
@@ -255,7 +254,7 @@ def _is(file: RecordFile, path: Path) -> bool:
     import pooch
 
     kind, _, digest = file.checksum.partition(":")
-    return path.stat().st_size == file.size and pooch.file_hash(str(path), alg=kind) == digest
+    return path.stat().st_size == file.size and bool(pooch.file_hash(str(path), alg=kind) == digest)
 
 
 def _present(record: Record, folder: Path) -> int:
