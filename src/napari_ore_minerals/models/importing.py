@@ -219,7 +219,8 @@ def _some(names: list[str]) -> str:
 
 def _head_name(network: nn.Module) -> str:
     layer = network.get_classifier()  # type: ignore[operator]
-    return next(name for name, module in network.named_modules() if module is layer)
+    found: str = next(name for name, module in network.named_modules() if module is layer)
+    return found
 
 
 def _card(path: Path, name: str, minerals: MineralTable, options: ImportOptions) -> ModelCard:
