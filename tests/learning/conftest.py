@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from napari_ore_minerals.learning import tile_cache
 from napari_ore_minerals.learning.collection import TileDataset
 from napari_ore_minerals.learning.dataset import TileSamples, joined, masked_samples
 from napari_ore_minerals.learning.tile_cache import tile_sha256
@@ -103,7 +104,8 @@ def dataset(
     written_dataset: TileDataset, tmp_path_factory: pytest.TempPathFactory, monkeypatch
 ) -> TileDataset:
     """Small separable tiles of three minerals; what is kept of them is kept with the tests."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    cache = tmp_path_factory.getbasetemp() / "cache"
+    monkeypatch.setattr(tile_cache, "user_cache_path", lambda *_: cache)
     return written_dataset
 
 
