@@ -171,7 +171,7 @@ def _mistakes(comparison: Comparison) -> Markup:
             model = name.removeprefix(prefix)
             picture = figure_markup(
                 path,
-                f"Figure 8, {model}. The tile, then what spoke for the answer (red most), then what spoke for the truth.",
+                f"Figure 8, {model}. The tile, what spoke for the answer (red most), what spoke for the truth.",
             )
             parts.append(Markup(f"<details open><summary>{safe(model)}</summary>{picture}</details>"))
     return section_markup("Figure 8: the worst mistakes", *parts)
