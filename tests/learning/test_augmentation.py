@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
+from torchvision.transforms.v2 import functional as vision
 
 from napari_ore_minerals.learning.augmentation import (
+    PAPER_SIX,
     TRANSFORMS,
     Batch,
     augment,
@@ -97,12 +101,44 @@ def test_erased_places_become_unknown():
     assert (changed.dense[touched] == UNKNOWN).all()
 
 
-def test_automatic_gamma_at_full_strength_moves_the_mean_towards_the_middle():
-    batch = Batch(torch.full((1, 3, 8, 8), 0.25), torch.eye(6)[:1])
-    values = [
-        float(automatic_gamma(batch, torch.Generator().manual_seed(seed), strength=1.0).tiles.mean())
-        for seed in range(30)
-    ]
-    assert max(values) <= 0.51  # 0.25 ** (log 0.5 / log 0.25) = 0.5
-    assert max(values) > 0.4
-    assert min(values) < 0.2
+def test_automatic_gamma_is_that_of_the_paper_worked_by_hand():
+    """S = R^gamma brings the average of brightness to the middle: 0.25 ** (log 0.5 / log 0.25) = 0.5."""
+    tile = torch.full((1, 3, 8, 8), 0.25)
+    changed = automatic_gamma(Batch(tile, torch.eye(6)[:1]), torch.Generator(), chance=1.0).tiles
+    torch.testing.assert_close(changed, torch.full_like(tile, 0.5))
+
+
+def test_automatic_gamma_is_the_gamma_of_torchvision(samples):
+    batch = batch_of(samples)
+    changed = automatic_gamma(batch, torch.Generator(), chance=1.0).tiles
+    for before, after in zip(batch.tiles, changed, strict=True):
+        gamma = math.log(0.5) / math.log(min(max(float(before.mean()), 0.02), 0.95))
+        torch.testing.assert_close(after, vision.adjust_gamma(before.clamp(min=1e-4), gamma))
+
+
+def test_automatic_gamma_leaves_most_tiles_as_they_are(samples):
+    batch = batch_of(samples, 64)
+    changed = automatic_gamma(batch, torch.Generator().manual_seed(0))
+    same = (changed.tiles - batch.tiles).abs().amax(dim=(1, 2, 3)) < 2e-4
+    assert 0.6 < same.float().mean() < 0.9
+
+
+def test_flips_are_those_of_torchvision(samples):
+    batch = batch_of(samples)
+    changed = random_flips(batch, torch.Generator().manual_seed(1)).tiles
+    for before, after in zip(batch.tiles, changed, strict=True):
+        across, down = vision.horizontal_flip(before), vision.vertical_flip(before)
+        choices = (before, across, down, vision.vertical_flip(across))
+        assert any(torch.equal(after, choice) for choice in choices)
+
+
+@pytest.mark.parametrize("name", PAPER_SIX)
+def test_each_of_the_six_changes_every_tile(samples, name):
+    batch = batch_of(samples, 32)
+    changed = PAPER_SIX[name](batch, torch.Generator().manual_seed(0))
+    assert (changed.tiles != batch.tiles).flatten(1).any(dim=1).all()
+
+
+def test_the_six_are_those_of_the_paper():
+    assert list(PAPER_SIX) == ["erasing", "flip", "gamma", "zoom", "contrast", "saturation"]
+    assert {name_of(one) for one in PAPER_SIX.values()} == {name_of(one) for one in TRANSFORMS["paper"]}

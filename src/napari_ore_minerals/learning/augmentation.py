@@ -50,11 +50,15 @@ def augment(batch: Batch, kind: Augmentation, generator: torch.Generator) -> Bat
     return batch
 
 
-def random_flips(batch: Batch, generator: torch.Generator) -> Batch:
-    """Turn each tile over rows and over columns with a chance of one half each."""
-    for axis in (-1, -2):
-        chosen = _chance(batch, 0.5, generator)
-        batch = _moved(batch, chosen, partial(torch.flip, dims=(axis,)))
+def random_flips(batch: Batch, generator: torch.Generator, *, always: bool = False) -> Batch:
+    """Turn each tile over rows and over columns with a chance of one half each; `always` over at least one."""
+    if always:
+        kinds = torch.randint(1, 4, (len(batch.tiles),), generator=generator)
+        choices = [(kinds & 1) > 0, (kinds & 2) > 0]
+    else:
+        choices = [_chance(batch, 0.5, generator) for _ in range(2)]
+    for chosen, flip in zip(choices, (vision.horizontal_flip, vision.vertical_flip), strict=True):
+        batch = _moved(batch, chosen, flip)
     return batch
 
 
@@ -109,7 +113,7 @@ def random_erasing(
         height = min(max(int((pixels * ratio) ** 0.5), 1), side)
         width = min(max(int((pixels / ratio) ** 0.5), 1), side)
         row, column = int(top * (side - height + 1)), int(left * (side - width + 1))
-        tiles[number, :, row : row + height, column : column + width] = grey
+        vision.erase(tiles[number], row, column, height, width, torch.tensor(grey), inplace=True)
         if dense is not None:
             rows, columns = (
                 slice(int(start * cell), math.ceil((start + length) * cell))
@@ -119,22 +123,23 @@ def random_erasing(
     return batch._replace(tiles=tiles, dense=dense)
 
 
-def automatic_gamma(batch: Batch, generator: torch.Generator, *, strength: float = 0.3) -> Batch:
-    """Correct S = R^gamma, with gamma from the tile's own brightness (Babakhani and Zarei 2015).
+def automatic_gamma(batch: Batch, generator: torch.Generator, *, chance: float = 0.25) -> Batch:
+    """Correct the brightness of some tiles, S = R^gamma (Babakhani and Zarei 2015, ACSIJ 4(6), 156-159).
 
-    gamma = log(0.5) / log(mean brightness) brings the mean of a tile near the middle
-    of the range; it is raised to a random power between ``-strength`` and ``strength``
-    per tile, so that bright and dark minerals can still be told apart.
+    gamma = log(0.5) / log(mean of R) brings the average of brightness to the middle of the range.
+    It takes away how bright a mineral is, so most tiles are left as they are.
     """
-    mean = batch.tiles.mean(dim=(1, 2, 3)).clamp(0.02, 0.95)
-    gamma = torch.log(torch.tensor(0.5)) / torch.log(mean)
-    power = strength * (2.0 * torch.rand(len(mean), generator=generator).to(mean.device) - 1.0)
-    return batch._replace(tiles=_powered(batch.tiles, gamma**power))
+    chosen = _chance(batch, chance, generator).to(batch.tiles.device)
+    mean = batch.tiles.mean(dim=(1, 2, 3)).clamp(0.02, 0.95)  # a tile of one value is not torn to noise
+    gamma = math.log(0.5) / torch.log(mean)
+    return batch._replace(tiles=_powered(batch.tiles, torch.where(chosen, gamma, torch.ones_like(gamma))))
 
 
-def random_contrast(batch: Batch, generator: torch.Generator, *, strength: float = 0.2) -> Batch:
-    """Stretch each tile about its mean grey by a factor within 1 - strength and 1 + strength."""
-    factors = 1.0 + strength * (2.0 * torch.rand(len(batch.tiles), generator=generator) - 1.0)
+def random_contrast(
+    batch: Batch, generator: torch.Generator, *, strength: float = 0.2, always: bool = False
+) -> Batch:
+    """Stretch each tile about its mean grey by a factor within 1 ± strength; `always` at least half of that."""
+    factors = _factors(batch, strength, generator, always=always)
     tiles = [
         vision.adjust_contrast(tile, factor)
         for tile, factor in zip(batch.tiles, factors.tolist(), strict=True)
@@ -142,9 +147,11 @@ def random_contrast(batch: Batch, generator: torch.Generator, *, strength: float
     return batch._replace(tiles=torch.stack(tiles))
 
 
-def random_saturation(batch: Batch, generator: torch.Generator, *, strength: float = 0.2) -> Batch:
-    """Change the colour saturation of each tile by a factor within 1 - strength and 1 + strength."""
-    factors = 1.0 + strength * (2.0 * torch.rand(len(batch.tiles), generator=generator) - 1.0)
+def random_saturation(
+    batch: Batch, generator: torch.Generator, *, strength: float = 0.2, always: bool = False
+) -> Batch:
+    """Change the colour saturation of each tile by a factor within 1 ± strength; `always` at least half of that."""
+    factors = _factors(batch, strength, generator, always=always)
     tiles = [
         vision.adjust_saturation(tile, factor)
         for tile, factor in zip(batch.tiles, factors.tolist(), strict=True)
@@ -222,6 +229,17 @@ TRANSFORMS: dict[Augmentation, tuple[Transform, ...]] = {
 }
 
 
+PAPER_SIX: dict[str, Transform] = {
+    "erasing": partial(random_erasing, chance=1.0),
+    "flip": partial(random_flips, always=True),
+    "gamma": partial(automatic_gamma, chance=1.0),
+    "zoom": random_zoom,
+    "contrast": partial(random_contrast, always=True),
+    "saturation": partial(random_saturation, always=True),
+}
+"""The six of the paper, each on every tile: 2,713 tiles became 18,991, themselves and six others each."""
+
+
 def fractions_of(dense: torch.Tensor, fallback: torch.Tensor) -> torch.Tensor:
     """Shares of the classes among the known places of `dense`; those of `fallback` where none is known.
 
@@ -252,6 +270,13 @@ def _moved(batch: Batch, chosen: torch.Tensor, move: Callable[[torch.Tensor], to
 
 def _chance(batch: Batch, chance: float, generator: torch.Generator) -> torch.Tensor:
     return torch.rand(len(batch.tiles), generator=generator) < chance
+
+
+def _factors(batch: Batch, strength: float, generator: torch.Generator, *, always: bool) -> torch.Tensor:
+    change = 2.0 * torch.rand(len(batch.tiles), generator=generator) - 1.0
+    if always:
+        change = 0.5 * (change + torch.where(change < 0, -1.0, 1.0))
+    return 1.0 + strength * change
 
 
 def _log_uniform(count: int, low: float, high: float, generator: torch.Generator) -> torch.Tensor:
