@@ -65,7 +65,7 @@ def split(dataset: TileDataset, options: SplitOptions = _DEFAULTS) -> TileDatase
     """
     dataset = _without(dataset, options.leave_out)
     counts = _counts(dataset)
-    _check_enough(counts)
+    _check_enough(counts, dataset.name)
     shares = np.array([options.training, options.validation, options.test], dtype=float)
     random = np.random.default_rng(options.seed)
     deposits = _deposits(dataset, counts.index)
@@ -138,26 +138,33 @@ def _without(dataset: TileDataset, names: tuple[str, ...]) -> TileDataset:
         known = ", ".join(mineral.name for mineral in dataset.minerals)
         raise DatasetError(f"{listed(sorted(strange))} cannot be left out: the dataset has {known}")
     minerals = [mineral for mineral in dataset.minerals if mineral.name not in left_out]
-    if len(minerals) < 2:
+    if names and len(minerals) < 2:
         raise DatasetError(
             f"{len(minerals)} of {len(dataset.minerals)} minerals would be left; a classifier needs two"
         )
     gone = dataset.table["mineral"].isin(left_out)
     dropped = Counter(dataset.dropped)
-    for name, count in dataset.table.loc[gone, "mineral"].value_counts().items():
-        dropped[f"tiles of {name}, which was not wanted"] += int(count)
+    for unwanted, count in dataset.table.loc[gone, "mineral"].value_counts().items():
+        dropped[f"tiles of {unwanted}, which was not wanted"] += int(count)
     table = dataset.table[~gone].reset_index(drop=True)
     return replace(dataset, minerals=MineralTable.of(minerals), table=table, dropped=dict(dropped))
 
 
-def _check_enough(counts: pd.DataFrame) -> None:
+def _check_enough(counts: pd.DataFrame, name: str) -> None:
     photographs = (counts > 0).sum()
+    found = photographs.index[photographs > 0]
+    if len(found) < 2:
+        raise DatasetError(
+            f"dataset {name} has tiles of 1 mineral, {found[0]}; a classifier needs two"
+            if len(found)
+            else f"dataset {name} has no labelled and sure tile: label tiles before they are split"
+        )
     few = photographs[photographs < len(PARTS)]
     if len(few):
-        found = ", ".join(f"{name}: {count}" for name, count in few.items())
+        in_words = ", ".join(f"{mineral}: {count}" for mineral, count in few.items())
         raise DatasetError(
             f"{len(few)} of {len(photographs)} minerals have labelled tiles in fewer than {len(PARTS)} photographs "
-            f"({found}): add photographs, or take minerals out with --leave-out {' '.join(map(str, few.index))}"
+            f"({in_words}): add photographs, or take minerals out with --leave-out {' '.join(map(str, few.index))}"
         )
 
 
