@@ -74,6 +74,18 @@ def test_evaluate_as_json_with_another_model_beside(
         assert picture.width > 500  # three columns: tile and two models
 
 
+def test_flags_out_of_bounds_are_a_wrong_call_in_a_sentence(
+    dataset: TileDataset, three_mineral_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = ("--out", tmp_path / "out")
+    assert call("evaluate", three_mineral_model, dataset.folder, *out, "--wanted-precision", 2) == 1
+    assert call("evaluate", three_mineral_model, dataset.folder, *out, "--part", "exam") == 1
+    assert call("compare", dataset.folder, *out, "--wanted-precision", 2) == 1
+    assert call("compare", dataset.folder, *out, "--part", "training") == 1
+    assert "Traceback" not in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 def test_compare_ends_with_2_where_weights_cannot_be_had(
     dataset: TileDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

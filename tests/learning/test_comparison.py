@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from napari_ore_minerals.errors import OptionError, ResultError
+from napari_ore_minerals.errors import DatasetError, OptionError, ResultError
 from napari_ore_minerals.learning import comparison, paper
 from napari_ore_minerals.learning.comparison import CompareOptions, compare_steps, not_trained, planned_runs
 from napari_ore_minerals.learning.comparison_tables import (
@@ -26,10 +26,10 @@ from napari_ore_minerals.learning.comparison_tables import (
     table3,
     transfer_table,
 )
+from napari_ore_minerals.learning.evaluate_options import EvaluateOptions
 from napari_ore_minerals.learning.evaluation_files import read_evaluation
 from napari_ore_minerals.learning.evaluation_report import EvaluationReport, table_of_predictions
 from napari_ore_minerals.learning.markup import Markup, safe, table_markup
-from napari_ore_minerals.learning.model_evaluation import EvaluateOptions
 from napari_ore_minerals.learning.options import TrainOptions
 from napari_ore_minerals.minerals import PAPER_MINERALS
 from napari_ore_minerals.models.architectures import build_network
@@ -267,6 +267,15 @@ def test_a_folder_of_something_else_or_with_other_settings_is_refused(
     with pytest.raises(ResultError, match="holds no comparison"):
         run(compare_steps(dataset, tmp_path, options))
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_dataset_without_a_part_is_refused_before_anything_is_trained(
+    dataset, options: CompareOptions, tmp_path: Path
+):
+    table = dataset.table[dataset.table["part"] != "validation"]
+    with pytest.raises(DatasetError, match="no labelled tile in its part 'validation'"):
+        run(compare_steps(replace(dataset, table=table), tmp_path / "out", options))
+    assert not (tmp_path / "out").exists()
 
 
 def of_paper(name: str, architecture: str, weights: str) -> Outcome:

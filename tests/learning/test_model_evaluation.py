@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
-from napari_ore_minerals.errors import DatasetError, ResultError
+from napari_ore_minerals.errors import DatasetError, DeviceError, ResultError
 from napari_ore_minerals.learning import evaluation_files
 from napari_ore_minerals.learning.collection import TileDataset
+from napari_ore_minerals.learning.evaluate_options import EvaluateOptions
 from napari_ore_minerals.learning.evaluation_files import (
     confusion_table,
     read_evaluation,
@@ -23,7 +25,7 @@ from napari_ore_minerals.learning.evaluation_files import (
 )
 from napari_ore_minerals.learning.evaluation_report import EvaluationReport
 from napari_ore_minerals.learning.gallery import blended, drawn_tiles, worst_mistakes
-from napari_ore_minerals.learning.model_evaluation import EvaluateOptions, evaluate_model_steps
+from napari_ore_minerals.learning.model_evaluation import evaluate_model_steps
 from napari_ore_minerals.minerals import MineralTable
 from napari_ore_minerals.models.classifier import Classifier
 from napari_ore_minerals.progress import run
@@ -104,6 +106,17 @@ def test_notices_tell_what_makes_figures_doubtful(dataset: TileDataset, three_mi
     assert "9 photographs only" in found.notices[0]
     assert "made for 32 px" in found.notices[1]
     assert "no validation tiles" in found.notices[2]
+
+
+def test_a_device_that_is_full_is_one_sentence(
+    dataset: TileDataset, three_mineral_model: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Classifier, "predict", full)
+    with pytest.raises(DeviceError, match="too little free memory for steps of 16 tiles"):
+        run(evaluate_model_steps(dataset, "test", three_mineral_model, CPU))
 
 
 def test_an_evaluation_can_be_stopped(dataset, three_mineral_model: Path):

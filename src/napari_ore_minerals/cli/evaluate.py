@@ -7,12 +7,13 @@ import math
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from napari_ore_minerals.cli.console import fail, tell, with_bar
 from napari_ore_minerals.cli.train import Changes
+from napari_ore_minerals.learning.evaluate_options import WANTED_PRECISION, EvaluateOptions
 from napari_ore_minerals.learning.options import Preset, TrainOptions
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from napari_ore_minerals.learning.evaluation_report import EvaluationReport
 
 SOME_FAILED = 2
-_NONE = Changes()
+_NONE, _DEFAULTS = Changes(), EvaluateOptions()
+_Share = Annotated[float, Parameter(validator=validators.Number(gt=0, lte=1))]
 
 
 def evaluate(  # noqa: PLR0913 - a command's flags
@@ -30,12 +32,12 @@ def evaluate(  # noqa: PLR0913 - a command's flags
     /,
     *,
     out: Path,
-    part: str = "test",
+    part: Literal["training", "validation", "test"] = "test",
     beside: tuple[Path, ...] = (),
     calibrated: Path | None = None,
-    wanted_precision: float = 0.95,
     overwrite: bool = False,
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    options: Annotated[EvaluateOptions, Parameter(name="*")] = _DEFAULTS,
 ) -> int:
     """Measure a model on one part of a dataset: every figure with its 95 % interval over photographs.
 
@@ -55,8 +57,6 @@ def evaluate(  # noqa: PLR0913 - a command's flags
         Other model folders, whose heatmaps are shown beside this model's on the same tiles.
     calibrated
         Write a new version of the model here, with temperature and least confidence from the validation tiles.
-    wanted_precision
-        Share of the named validation tiles to be right, from which the least confidence is chosen.
     overwrite
         Replace an older evaluation.
     json_output
@@ -68,13 +68,13 @@ def evaluate(  # noqa: PLR0913 - a command's flags
     from napari_ore_minerals.learning.calibration import save_calibrated
     from napari_ore_minerals.learning.collection import TileDataset
     from napari_ore_minerals.learning.evaluation_files import write_evaluation_folder
-    from napari_ore_minerals.learning.model_evaluation import EvaluateOptions, evaluate_model_steps
+    from napari_ore_minerals.learning.model_evaluation import evaluate_model_steps
 
     if out.exists() and not overwrite:
         return fail(f"{out} exists: choose another place, or add --overwrite")
     if calibrated is not None and calibrated.exists():
         return fail(f"{calibrated} exists; a model is never overwritten: choose another name or remove it")
-    tiles, options = TileDataset.open(dataset), EvaluateOptions(wanted_precision=wanted_precision)
+    tiles = TileDataset.open(dataset)
     report = with_bar(evaluate_model_steps(tiles, part, model, options), "evaluate")
     write_evaluation_folder(tiles, report, [model, *beside], out, options=options, overwrite=overwrite)
     if json_output:
@@ -98,8 +98,8 @@ def compare(  # noqa: PLR0913 - a command's flags
     models: str = "swin_base,resnet50,mobilenetv2",
     also_from_scratch: bool = False,
     weights: tuple[str, ...] = ("imagenet",),
-    part: str = "test",
-    wanted_precision: float = 0.95,
+    part: Literal["validation", "test"] = "test",
+    wanted_precision: _Share = WANTED_PRECISION,
     preset: Preset = "paper",
     changes: Annotated[Changes, Parameter(name="*")] = _NONE,  # type: ignore[valid-type]
 ) -> int:
@@ -134,7 +134,6 @@ def compare(  # noqa: PLR0913 - a command's flags
     prepare_process()
     from napari_ore_minerals.learning.collection import TileDataset
     from napari_ore_minerals.learning.comparison import CompareOptions, compare_steps, not_trained
-    from napari_ore_minerals.learning.model_evaluation import EvaluateOptions
 
     given = {name: value for name, value in changes.model_dump().items() if value is not None}  # type: ignore[attr-defined]
     training = TrainOptions.preset(preset).changed(given)
@@ -146,7 +145,7 @@ def compare(  # noqa: PLR0913 - a command's flags
         evaluation=EvaluateOptions(
             wanted_precision=wanted_precision, device=training.device, precision=training.precision
         ),
-        part=part,  # type: ignore[arg-type]
+        part=part,
         command=shlex.join(["ore-minerals", *sys.argv[1:]]),
     )
     report = with_bar(compare_steps(TileDataset.open(dataset), out, options), "compare")

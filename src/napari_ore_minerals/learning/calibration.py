@@ -18,6 +18,7 @@ from napari_ore_minerals.errors import DatasetError
 from napari_ore_minerals.models.classifier import softmax
 from napari_ore_minerals.models.store import save_version
 
+from .evaluate_options import WANTED_PRECISION
 from .evaluation import CALIBRATION_BINS, confident_from
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_ore_minerals.models.card import ModelCard
-
-WANTED_PRECISION = 0.95
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from napari_ore_minerals.errors import OptionError, OreMineralsError, ResultError
+from napari_ore_minerals.errors import DatasetError, OptionError, OreMineralsError, ResultError
 from napari_ore_minerals.models.architectures import ARCHITECTURES, Architecture
 from napari_ore_minerals.models.card import CARD_NAME
 from napari_ore_minerals.progress import Progress, Steps, mapped
@@ -28,9 +28,10 @@ from .baseline import ColourForest
 from .calibration import save_calibrated
 from .comparison_files import write_comparison
 from .comparison_tables import Outcome
+from .evaluate_options import EvaluateOptions
 from .evaluation_files import RECORD, read_evaluation, write_evaluation
 from .evaluation_report import EvaluationReport, table_of_predictions
-from .model_evaluation import EvaluateOptions, calibration_steps, evaluate_model_steps, tiles_of
+from .model_evaluation import calibration_steps, evaluate_model_steps, tiles_of
 from .options import TrainOptions
 from .runs import dataset_sha256, train_dataset_steps
 from .weights import Weights, architecture_named
@@ -142,8 +143,10 @@ def compare_steps(dataset: TileDataset, out: Path, options: CompareOptions) -> S
         If the folder is of something else, or the disk refuses.
     """
     plan = planned_runs(options)
+    _check_parts(dataset, options)
     _begin(dataset, Path(out), options)
     smallest = min(ARCHITECTURES[run.architecture].input_px for run in plan)
+    yield Progress(0, len(plan), "models", "colour forest")
     forest = _forest(dataset, Path(out), options, input_px=smallest)
     outcomes: list[Outcome] = []
     for number, run in enumerate(plan, 1):
@@ -215,6 +218,15 @@ def _forest(dataset: TileDataset, out: Path, options: CompareOptions, *, input_p
     with whole_folder(folder, mark=RECORD, overwrite=True) as staging:
         write_evaluation(report, staging)
     return Outcome(FOREST, report=report)
+
+
+def _check_parts(dataset: TileDataset, options: CompareOptions) -> None:
+    for part in ("training", "validation", options.part):
+        if dataset.tiles(part).empty:
+            raise DatasetError(
+                f"dataset {dataset.name} has no labelled tile in its part {part!r}: label tiles, then split it "
+                "with ore-minerals dataset split"
+            )
 
 
 def _begin(dataset: TileDataset, out: Path, options: CompareOptions) -> None:

@@ -22,10 +22,11 @@ from napari_ore_minerals.models.card import ModelCard
 from napari_ore_minerals.models.classifier import Classifier
 
 from .calibration import Calibration
+from .evaluate_options import EvaluateOptions
 from .evaluation_report import EvaluationReport
 from .figures import draw_confusions, draw_reliability
 from .gallery import Look, draw_heatmaps, draw_mistakes, drawn_tiles, look, worst_mistakes
-from .model_evaluation import EvaluateOptions, tiles_of
+from .model_evaluation import tiles_of
 from .whole_folder import whole_folder
 
 if TYPE_CHECKING:

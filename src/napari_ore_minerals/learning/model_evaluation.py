@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
 
 from napari_ore_minerals.models.classifier import Classifier, softmax
-from napari_ore_minerals.models.devices import DeviceName, Precision
 from napari_ore_minerals.progress import Progress, Steps
 
-from .calibration import WANTED_PRECISION, Calibration, calibrate, reliability
+from .calibration import Calibration, calibrate, reliability
+from .evaluate_options import EvaluateOptions
 from .evaluation_report import EvaluationReport, class_indices, table_of_predictions
+from .faults import device_faults
 from .intervals import FEW_PHOTOGRAPHS, ratio, table_of_figures
 
 if TYPE_CHECKING:
@@ -28,23 +28,6 @@ if TYPE_CHECKING:
     from .dataset import TileSamples
 
 CALIBRATION_FIGURES = ("cross entropy", "calibration error")
-
-
-class EvaluateOptions(BaseModel):
-    """How to evaluate."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    wanted_precision: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        WANTED_PRECISION,
-        title="Wanted precision",
-        description="Share of named tiles to be right, from which the least confidence is chosen",
-    )
-    device: DeviceName = Field("auto", title="Device", description="Where to compute")
-    precision: Precision = Field("auto", title="Precision", description="Number format of the network")
-    batch_size: Annotated[int, Field(ge=1, le=4096)] = Field(
-        32, title="Batch size", description="Tiles per step"
-    )
 
 
 def evaluate_model_steps(
@@ -149,7 +132,9 @@ def logits_steps(
     """Logits (n, classes) of samples, batch by batch; when sent True, of those done so far."""
     found = []
     for start in range(0, len(samples), batch_size):
-        found.append(classifier.predict(np.array(samples.tiles[start : start + batch_size])).logits)
+        tiles = np.array(samples.tiles[start : start + batch_size])
+        with device_faults(classifier.device.title, batch_size):
+            found.append(classifier.predict(tiles).logits)
         done = min(start + batch_size, len(samples))
         if (yield Progress(done, len(samples), "tiles", stage)):
             break
