@@ -19,6 +19,7 @@ from napari_ore_minerals.learning.collection import TileDataset
 from napari_ore_minerals.learning.evaluate_options import EvaluateOptions
 from napari_ore_minerals.learning.evaluation_files import (
     confusion_table,
+    draw_heatmaps_of,
     read_evaluation,
     write_evaluation,
     write_evaluation_folder,
@@ -27,7 +28,10 @@ from napari_ore_minerals.learning.evaluation_report import EvaluationReport
 from napari_ore_minerals.learning.gallery import blended, drawn_tiles, worst_mistakes
 from napari_ore_minerals.learning.model_evaluation import evaluate_model_steps
 from napari_ore_minerals.minerals import MineralTable
+from napari_ore_minerals.models.architectures import build_network
+from napari_ore_minerals.models.card import ModelCard
 from napari_ore_minerals.models.classifier import Classifier
+from napari_ore_minerals.models.store import save_model
 from napari_ore_minerals.progress import run
 
 CPU = EvaluateOptions(device="cpu", precision="fp32", batch_size=16)
@@ -216,3 +220,18 @@ def test_heat_changes_the_colour_and_leaves_the_picture_visible():
     for mixed in (cold, hot):
         assert (mixed[:, 4:].mean() - mixed[:, :4].mean()) > 0.3
         assert 0.0 <= mixed.min() <= mixed.max() <= 1.0
+
+
+def test_models_that_take_tiles_of_other_sizes_stand_side_by_side(
+    dataset: TileDataset, report: EvaluationReport, three_mineral_model: Path, tmp_path: Path
+):
+    large = tmp_path / "large"
+    minerals = dataset.minerals.minerals
+    card = ModelCard(name="large", architecture="mobilenetv2_100", minerals=minerals)
+    save_model(large, card, build_network("mobilenetv2_100", 3))
+    for number, models in enumerate(([three_mineral_model, large], [large, three_mineral_model])):
+        path = tmp_path / f"{number}.png"
+        draw_heatmaps_of(dataset, report, models, path, options=CPU)
+        assert Image.open(path).width > 500
+    tile, heat = np.zeros((8, 8, 3), np.uint8), np.linspace(0, 1, 48, dtype=np.float32)
+    assert blended(tile, np.tile(heat, (48, 1))).shape == (8, 8, 3)

@@ -191,7 +191,8 @@ def draw_heatmaps_of(
     """Draw what several models saw in the same tiles of the report's part (Figure 10)."""
     rows = drawn_tiles(report, np.random.default_rng(0))
     seen = [looks_at(dataset, report, model, rows, options=options) for model in models]
-    tiles = [tile for tile, _ in seen[0]]
+    sharpest = max(seen, key=lambda of_model: of_model[0][0].shape[0])  # networks take tiles of other sizes
+    tiles = [tile for tile, _ in sharpest]
     looks = [[of_model[number][1] for of_model in seen] for number in range(len(rows))]
     draw_heatmaps(tiles, looks, list(titles) or [Path(model).name for model in models], path)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
@@ -111,7 +112,9 @@ def look(classifier: Classifier, tile: NDArray[np.uint8], true_name: str) -> Loo
 
 
 def blended(tile: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Lay a heatmap over a tile in grey, since ore is as yellow as heat: (s, s, 3) float32, 0 to 1."""
+    """Lay a heatmap of any size over a tile in grey, since ore is as yellow as heat: (s, s, 3) float32, 0 to 1."""
+    if heat.shape != tile.shape[:2]:
+        heat = np.clip(cv2.resize(heat, tile.shape[1::-1], interpolation=cv2.INTER_LINEAR), 0.0, 1.0)
     grey = (tile @ GREY / 255.0)[..., np.newaxis]
     colours = colormaps[HEAT](0.1 + 0.8 * heat)[..., :3]  # both ends of it are dark
     mixed: NDArray[np.float32] = (grey * (1.0 - OPACITY) + colours * OPACITY).astype(np.float32)
