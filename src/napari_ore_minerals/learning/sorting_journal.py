@@ -209,10 +209,10 @@ def _parsed(line: str) -> dict[str, Any]:
 
 
 def _label(record: dict[str, Any]) -> TileLabel | None:
-    fields = (record.get("tile"), record.get("mineral"), record.get("sure"), record.get("several"))
+    fields = [record.get(name) for name in ("tile", *TileLabel._fields)]
     if [type(value) for value in fields] != [str, str, bool, bool]:
         return None
-    return TileLabel(*fields[1:])
+    return TileLabel(*fields[1:])  # type: ignore[arg-type]  # seen to be so
 
 
 def _torn(file: Any) -> bool:

@@ -57,7 +57,7 @@ class MineralTableView(QTableWidget):  # type: ignore[misc]
         entries: list[Any] = list(areas.itertuples(index=False))
         for row, entry in enumerate(entries):
             name = QTableWidgetItem(str(entry.mineral))
-            name.setIcon(_swatch(colours.get(int(entry.code))))
+            name.setIcon(swatch(colours.get(int(entry.code))))
             name.setData(Qt.ItemDataRole.UserRole, int(entry.code))
             texts = [str(entry.symbol), f"{100 * entry.fraction_of_picture:.1f}", f"{entry.cells:,}"]
             items = [name, *map(QTableWidgetItem, texts)]
@@ -79,7 +79,7 @@ class MineralTableView(QTableWidget):  # type: ignore[misc]
             signal.emit(self.code(row))
 
 
-def _swatch(colour: str | None) -> QIcon:
+def swatch(colour: str | None) -> QIcon:
     """Draw a square of a colour; an empty frame for none."""
     pixmap = QPixmap(SWATCH_PX, SWATCH_PX)
     pixmap.fill(QColor(colour) if colour else QColor(0, 0, 0, 0))
