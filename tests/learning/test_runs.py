@@ -12,7 +12,7 @@ import pytest
 import torch
 from runs_support import SHORT, ColouredTiles, train
 
-from napari_ore_minerals.errors import DatasetError, OptionError, TrainingError
+from napari_ore_minerals.errors import DatasetError, DeviceError, ModelError, OptionError, TrainingError
 from napari_ore_minerals.learning import checkpoints, trainer
 from napari_ore_minerals.learning.course import EpochRecord
 from napari_ore_minerals.learning.run_folder import draw_curves
@@ -191,6 +191,25 @@ def test_a_loss_that_is_not_finite_ends_a_run_in_one_sentence(tmp_path, monkeypa
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "model").exists()
     assert checkpoints.read_course(tmp_path / "checkpoint").steps == 5
+
+
+def test_a_run_that_failed_before_its_first_checkpoint_can_be_begun_otherwise(tmp_path, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("accelerate.Accelerator.backward", full)
+        with pytest.raises(DeviceError, match="smaller batch size"):
+            run(steps(tmp_path))
+    run(steps(tmp_path, options=SHORT.changed({"batch_size": 8, "epochs": 1})))
+    assert json.loads((tmp_path / "run.json").read_text())["options"]["batch_size"] == 8
+
+
+def test_weights_that_cannot_be_had_leave_no_folder(tmp_path):
+    (tmp_path / "a.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ModelError, match="no valid safetensors file"):
+        run(steps(tmp_path / "run", weights=tmp_path / "a.safetensors"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_minerals_without_tiles_are_told_with_counts(tmp_path):

@@ -157,7 +157,7 @@ def _fetch(published: Published) -> None:
             downloader=pooch.HTTPDownloader(progressbar=True, chunk_size=1 << 20, timeout=FETCH_SECONDS),
         )
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        reason = str(error).partition(" with url")[0].partition("\n")[0][:200] or type(error).__name__
         raise ModelError(
             f"the ImageNet weights {published.name} could not be fetched ({reason}): get {published.url} "
             f"({published.megabytes:.0f} MB, sha256 {known or 'not known'}) on a computer that reaches it and put it "

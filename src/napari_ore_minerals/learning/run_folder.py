@@ -77,19 +77,23 @@ class RunFolder:
         found = self._found()
         return found is not None and found["state"] == "finished"
 
+    def begun(self) -> bool:
+        """Tell whether there is a checkpoint to go on from."""
+        return self._course() is not None
+
     @contextmanager
-    def open(self) -> Iterator[Course | None]:
-        """Hold the folder while training; gives the course of the run that it goes on with, if any.
+    def open(self) -> Iterator[None]:
+        """Hold the folder while training.
 
         Raises
         ------
         TrainingError
             If another process trains in it, or the disk refuses.
         """
-        course = read_course(self.checkpoints.folder) if self.checkpoints.folder else None
+        course = self._course()
         self._history = list(course.history) if course else []
         if not self.writer:
-            yield course
+            yield
             return
         with self._held():
             for folder in (self.path, self.path / "checkpoint"):
@@ -99,7 +103,7 @@ class RunFolder:
             self.notices += self._log.notices
             self._write_history()
             try:
-                yield course
+                yield
             finally:
                 self._log.close()
 
@@ -121,8 +125,11 @@ class RunFolder:
             shutil.rmtree(self.checkpoints.folder, ignore_errors=True)
         return written
 
+    def _course(self) -> Course | None:
+        return read_course(self.checkpoints.folder) if self.checkpoints.folder else None
+
     def _found(self) -> dict[str, Any] | None:
-        """Return ``run.json`` if the folder holds this run, None if it holds nothing."""
+        """Return ``run.json`` if the folder holds this run, None if it holds nothing to go on with."""
         if not self.path.is_dir() or all(path.name.startswith(".") for path in self.path.iterdir()):
             return None
         try:
@@ -131,6 +138,8 @@ class RunFolder:
             known = found["state"] in ("unfinished", "stopped", "finished")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise OptionError(f"{self.path} exists and is no run folder: name another") from error
+        if known and found["state"] == "unfinished" and not self.begun():
+            return None
         if differing or not known:
             raise OptionError(
                 f"{self.path} holds a run with other settings ({'; '.join(differing)}): name another folder, "

@@ -98,10 +98,11 @@ def train_dataset_steps(
     samples, validation = (dataset.samples(part, input_px=start.input_px) for part in PARTS)
     _check_classes(samples, dataset.name)
     folder.facts["dataset"] |= {"training tiles": len(samples), "validation tiles": len(validation)}
-    with folder.open() as course:
-        torch.manual_seed(options.seed)
+    torch.manual_seed(options.seed)
+    network = start.network(dataset.minerals, resumed=folder.begun())
+    with folder.open():
         training = train_steps(
-            start.network(dataset.minerals, resumed=course is not None),
+            network,
             samples,
             validation,
             options,
