@@ -144,6 +144,7 @@ def test_a_written_report_is_read_again_number_by_number(report: EvaluationRepor
         read_evaluation(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_folder_has_everything_and_is_not_overwritten_unasked(
     dataset, report: EvaluationReport, three_mineral_model: Path, micro_model: Path, tmp_path: Path
 ):
@@ -222,6 +223,7 @@ def test_heat_changes_the_colour_and_leaves_the_picture_visible():
         assert 0.0 <= mixed.min() <= mixed.max() <= 1.0
 
 
+@pytest.mark.slow
 def test_models_that_take_tiles_of_other_sizes_stand_side_by_side(
     dataset: TileDataset, report: EvaluationReport, three_mineral_model: Path, tmp_path: Path
 ):

@@ -21,7 +21,7 @@ DOTS_PER_INCH = 150
 INK, FAINT = "#222222", "#8a8a8a"
 # After Okabe and Ito (2008), told apart with any common colour blindness.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-PANELS_PER_ROW = 3
+PAGE_WIDTH = 11.6  # inches; wider figures would be shrunk on the page of the report
 LONGEST_NAMES = 8  # more classes than this are written as symbols
 
 
@@ -31,8 +31,8 @@ def colour_of(number: int) -> str:
 
 
 def panels(count: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """Make a figure with `count` panels of this size in inches, three a row."""
-    columns = min(count, PANELS_PER_ROW)
+    """Make a figure with `count` panels of this size in inches, as many a row as fit on a page."""
+    columns = min(count, max(1, int(PAGE_WIDTH / width)))
     rows = -(-count // columns)
     figure = Figure(
         (columns * width, rows * height), dpi=DOTS_PER_INCH, facecolor="white", layout="constrained"
