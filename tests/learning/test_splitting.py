@@ -71,6 +71,17 @@ def test_shares_are_kept_where_groups_are_many():
     np.testing.assert_allclose(shares, np.broadcast_to([0.6, 0.2, 0.2], shares.shape), atol=0.02)
 
 
+def test_no_part_has_all_its_tiles_from_one_photograph_where_there_are_more():
+    """One photograph has a fifth of the gold: by tiles alone it would do as the whole test."""
+    table = rows(
+        ("g", "", "gold", 10),
+        *((f"g{number}", "", "gold", 2) for number in range(20)),
+        *((f"p{number}", "", "pyrite", 6) for number in range(10)),
+    )
+    found = split(dataset_of(table)).table2()
+    assert found.loc["gold", ["validation photographs", "test photographs"]].min() >= 4
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_the_assignment_is_nearly_the_best_of_all(seed: int):
     counts = np.random.default_rng(seed).integers(0, 20, (8, 3)).astype(float)

@@ -50,8 +50,9 @@ _DEFAULTS = SplitOptions()
 def split(dataset: TileDataset, options: SplitOptions = _DEFAULTS) -> TileDataset:
     """Split a dataset so that no photograph, and no known deposit of the test, is in two parts.
 
-    Minerals are as even among the parts as whole photographs and deposits allow.  Tiles without a label
-    go where their photograph goes.  Photographs of unknown deposit never become test where others' are known.
+    The tiles and the photographs of each mineral are as even among the parts as whole photographs and
+    deposits allow.  Tiles without a label go where their photograph goes.  Photographs of unknown deposit
+    never become test where others' are known.
 
     Returns
     -------
@@ -73,7 +74,7 @@ def split(dataset: TileDataset, options: SplitOptions = _DEFAULTS) -> TileDatase
     if by == "deposit":
         parts = _by_deposit(counts, deposits, shares, random)
     else:
-        parts = assign(counts.to_numpy(dtype=float), shares / shares.sum(), random)
+        parts = assign(_tiles_and_photographs(counts), shares / shares.sum(), random)
     chosen = pd.Series([PARTS[part] for part in parts], index=counts.index)
     table = dataset.table.assign(part=dataset.table["photograph"].map(chosen).fillna(""))
     found = replace(dataset, table=table, making=dataset.making.model_copy(update={"split_by": options.by}))
@@ -108,7 +109,7 @@ def _by_deposit(
     is_test = deposits.isin([row for row, held in zip(rows, test, strict=True) if held]).to_numpy()
     parts = np.full(len(counts), PARTS.index("test"))
     learning = shares[:2] / shares[:2].sum()
-    parts[~is_test] = assign(counts[~is_test].to_numpy(float), learning, random)
+    parts[~is_test] = assign(_tiles_and_photographs(counts[~is_test]), learning, random)
     return parts
 
 
@@ -117,6 +118,11 @@ def _counts(dataset: TileDataset) -> pd.DataFrame:
     tiles = dataset.tiles(None)
     table = pd.crosstab(tiles["photograph"], tiles["mineral"])
     return table.reindex(columns=[mineral.name for mineral in dataset.minerals], fill_value=0)
+
+
+def _tiles_and_photographs(counts: pd.DataFrame) -> NDArray[np.float64]:
+    """Tiles, and photographs with such tiles, of each mineral; an interval over one photograph says nothing."""
+    return np.hstack([counts.to_numpy(float), (counts > 0).to_numpy(float)])
 
 
 def _deposits(dataset: TileDataset, photographs: pd.Index[str]) -> pd.Series[str]:
