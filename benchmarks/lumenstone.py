@@ -1,6 +1,7 @@
-"""How the bundled model does on real photographs: LumenStone S1 and S2.
+"""Real photographs: what the bundled model sees in LumenStone S1 and S2, and what can be learnt there.
 
     python benchmarks/lumenstone.py zero-shot [--model FOLDER]
+    python benchmarks/lumenstone.py train [--quick] [--seen TILES] [--spread TILES]
 
 The photographs (Khvostikov et al. 2021, ISPRS Archives XLIV-2/W1-2021, 113-118)
 are read from ``$ORE_MINERALS_LUMENSTONE``, else from ``../shared/data/lumenstone``
@@ -129,6 +130,18 @@ def zero_shot(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def train(chosen: argparse.Namespace) -> int:
+    """Train on some of the photographs and score the others."""
+    from lumenstone_train import train as train_on
+
+    folder = dataset_folder()
+    if folder is None:
+        print("LumenStone is not here: set ORE_MINERALS_LUMENSTONE to its folder. Nothing was measured.")
+        return 0
+    prepare_process()
+    return train_on(chosen, folder)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -145,6 +158,18 @@ def main() -> int:
         help="where simulated tiles are kept",
     )
     command.set_defaults(function=zero_shot)
+    command = commands.add_parser("train", help="train on some photographs and score the others")
+    command.add_argument(
+        "--quick", action="store_true", help="one fold of five and a quarter of the training"
+    )
+    command.add_argument(
+        "--seen", type=int, default=800, help="tiles that a network sees in training; 0 for no networks"
+    )
+    command.add_argument(
+        "--spread", type=int, default=0, help="test that many tiles of a mineral of a photograph; 0 for all"
+    )
+    command.add_argument("--seed", type=int, default=0, help="of folds and networks")
+    command.set_defaults(function=train)
     chosen = parser.parse_args()
     return int(chosen.function(chosen))
 

@@ -1,0 +1,98 @@
+"""Networks of whole tiles for the benchmark of LumenStone, with and without weights to begin with."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from lite0 import lite0_weights
+from lumenstone_tiles import Collection, Part
+from numpy.typing import NDArray
+from torch import nn
+
+from napari_ore_minerals.images.tiles import resize_tile
+from napari_ore_minerals.learning.dataset import TileSamples, grouped_split
+from napari_ore_minerals.learning.training import TrainOptions, train_steps
+from napari_ore_minerals.learning.weights import initial_network
+from napari_ore_minerals.models.architectures import Architecture
+from napari_ore_minerals.models.classifier import bundled
+from napari_ore_minerals.progress import run
+
+BATCH = 32
+EPOCHS = 3
+VALIDATION_TILES = 64
+MEAN, STD = (torch.tensor(v).reshape(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+
+
+class Recipe(NamedTuple):
+    """A network, the weights it begins with, the side of its tiles, and its share of the tiles to see."""
+
+    architecture: Architecture
+    weights: str  # "imagenet", "bundled" or "none"
+    input_px: int
+    share: float = 1.0
+
+
+NETWORKS = {
+    "EfficientNet-Lite0, ImageNet weights": Recipe("tf_efficientnet_lite0", "imagenet", 128),
+    "EfficientNet-Lite0 from scratch": Recipe("tf_efficientnet_lite0", "none", 128),
+    "compact Swin, bundled weights": Recipe("ore_swin_compact", "bundled", 224, 0.5),  # costs twice as much
+    "compact Swin from scratch": Recipe("ore_swin_compact", "none", 224, 0.5),
+}
+
+
+def network_probabilities(
+    data: Collection, tiles: Part, *, title: str, seen: int, seed: int
+) -> NDArray[np.float32]:
+    """Train on `seen` tiles, drawn with minerals alike, and classify those that are tested."""
+    recipe = NETWORKS[title]
+    random = np.random.default_rng(seed)
+    kept, watched = grouped_split(data.photographs[tiles.learnt], 0.15, random)
+    watched = random.permutation(watched)[:VALIDATION_TILES]
+    options = TrainOptions(
+        epochs=EPOCHS,
+        samples_per_epoch=max(BATCH, round(seen * recipe.share / EPOCHS)),
+        batch_size=BATCH,
+        learning_rate=1e-3 if recipe.weights == "none" else 5e-4,
+        dense_weight=0.0,
+        seed=seed,
+        device="cpu",
+        precision="fp32",
+    )
+    torch.manual_seed(seed)
+    network = _beginning(recipe, data)
+    parts = [samples(data, tiles.learnt[part], recipe.input_px) for part in (kept, watched)]
+    trained = run(train_steps(network, *parts, options)).network
+    return _answers(trained, samples(data, tiles.tested, recipe.input_px).tiles)
+
+
+def samples(data: Collection, chosen: NDArray[np.int64], input_px: int) -> TileSamples:
+    """Tiles as the training takes them."""
+    pixels = data.pixels[chosen]
+    if input_px != pixels.shape[1]:
+        pixels = np.stack([resize_tile(tile, input_px) for tile in pixels])
+    codes = np.array(data.minerals.codes)[data.truth[chosen]]
+    return TileSamples.of_labels(pixels, codes, data.photographs[chosen], data.minerals)
+
+
+def _beginning(recipe: Recipe, data: Collection) -> nn.Module:
+    if recipe.weights == "none":
+        return initial_network(recipe.architecture, len(data.minerals), "none")
+    if recipe.weights == "bundled":
+        return initial_network(recipe.architecture, len(data.minerals), bundled(), minerals=data.minerals)
+    with tempfile.TemporaryDirectory() as folder:
+        weights = lite0_weights(Path(folder) / "lite0.safetensors")
+        return initial_network(recipe.architecture, len(data.minerals), weights)
+
+
+def _answers(network: nn.Module, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Probabilities of each class, (n, classes)."""
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(tiles), BATCH):
+            batch = torch.from_numpy(tiles[start : start + BATCH]).permute(0, 3, 1, 2).float() / 255.0
+            found.append(network((batch - MEAN) / STD).softmax(dim=1).numpy())
+    return np.concatenate(found)

@@ -1,0 +1,136 @@
+"""Classifiers trained on some photographs of LumenStone and tested on others."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from lumenstone_networks import NETWORKS, network_probabilities, samples
+from lumenstone_tiles import (
+    CELLS,
+    LEAST_PHOTOGRAPHS,
+    TILE_PX,
+    Collection,
+    Part,
+    collection,
+    folds_by_neighbourhood,
+    folds_by_photograph,
+    parts,
+    spread_out,
+)
+from numpy.typing import NDArray
+
+from napari_ore_minerals.learning.anchored import AnchoredOptions, train_anchored
+from napari_ore_minerals.learning.baseline import ColourForest
+from napari_ore_minerals.learning.intervals import difference, table_of_figures
+
+Probabilities = NDArray[np.float32]
+Method = Callable[[Collection, Part], Probabilities]  # (tested tiles, classes)
+
+FOLDS = 5
+FOREST, BEST = "colour forest", "anchored cells"
+PLAIN = AnchoredOptions(crops=0, exposure=0.0, balance=0.0, epochs=60)
+STEPS = {  # what helps
+    "cells of 32 px, colours as they are": PLAIN.model_copy(update={"look": "absolute"}),
+    "+ beside the rest of the photograph": PLAIN,
+    "+ parts shown as photographs": AnchoredOptions(exposure=0.0, balance=0.0),
+    BEST: AnchoredOptions(),  # + other lamps
+    "the same, relative values only": AnchoredOptions(look="anchored"),
+}
+
+
+def train(chosen: argparse.Namespace, folder: Path) -> int:
+    """Train and test everything on the same folds, and print what came out."""
+    begun = time.perf_counter()
+    data = collection(folder)
+    scored = spread_out(data, chosen.spread, chosen.seed)
+    folds = folds_by_photograph(data, FOLDS, chosen.seed)
+    cut = list(parts(data, folds, scored))[: 1 if chosen.quick else FOLDS]
+    _print_collection(data, scored)
+    print(f"{len(cut)} of {FOLDS} folds by photograph, seed {chosen.seed}; read in {_minutes(begun)}")
+    symbols = "".join(f"{mineral.symbol:>6}" for mineral in data.minerals)
+    print(f"{'':38}balanced accuracy (95 %)  accuracy (95 %)       recall {symbols}")
+    found = {title: _tested(data, cut, method, title) for title, method in _methods(chosen).items()}
+    _print_differences(data, cut, found)
+    if not chosen.quick:
+        print(f"{BEST} on other folds")
+        method = partial(anchored, options=STEPS[BEST])
+        other = folds_by_photograph(data, FOLDS, chosen.seed + 1)
+        _tested(data, list(parts(data, other, scored)), method, f"by photograph, seed {chosen.seed + 1}")
+        near = folds_by_neighbourhood(data, FOLDS)
+        _tested(data, list(parts(data, near, scored)), method, "by runs of four photographs")
+    print(f"all of it took {_minutes(begun)}")
+    return 0
+
+
+def colour_forest(data: Collection, part: Part) -> Probabilities:
+    """Colours of whole tiles."""
+    forest = ColourForest().fit(samples(data, part.learnt, TILE_PX))
+    return forest.probabilities(data.pixels[part.tested])
+
+
+def anchored(data: Collection, part: Part, *, options: AnchoredOptions) -> Probabilities:
+    """Cells beside the rest of their photograph; a tile is the mean of its cells."""
+    seen = [cells for cells, out in zip(data.cells, part.held_out, strict=True) if not out]
+    classifier = train_anchored(seen, options)
+    tiles = {}
+    for number in np.flatnonzero(part.held_out):
+        cells = classifier.probabilities(data.cells[number].colours)
+        rows, columns = (length // CELLS for length in cells.shape[:2])
+        tiles[number] = cells.reshape(rows, CELLS, columns, CELLS, -1).mean(axis=(1, 3))
+    places = zip(data.photographs[part.tested], data.places[part.tested], strict=True)
+    return np.stack([tiles[number][row, column] for number, (row, column) in places])
+
+
+def _methods(chosen: argparse.Namespace) -> dict[str, Method]:
+    found: dict[str, Method] = {FOREST: colour_forest}
+    for title, options in STEPS.items():
+        found[title] = partial(anchored, options=options)
+    for title in NETWORKS if chosen.seen else ():
+        seen = chosen.seen // 4 if chosen.quick else chosen.seen
+        found[title] = partial(network_probabilities, title=title, seen=seen, seed=chosen.seed)
+    return found
+
+
+def _tested(data: Collection, cut: list[Part], method: Method, title: str) -> Probabilities:
+    """Answers for the tested tiles of all parts, in the order of the parts; prints a line of figures."""
+    begun = time.perf_counter()
+    found = np.concatenate([method(data, part) for part in cut])
+    tiles = np.concatenate([part.tested for part in cut])
+    table = table_of_figures(data.truth[tiles], found, data.photographs[tiles], data.minerals)
+    table = table.set_index(["figure", "mineral"])
+    shown = []
+    for figure in ("balanced accuracy", "accuracy"):
+        value, low, high = table.loc[(figure, ""), ["value", "low", "high"]]
+        shown.append(f"{value:.3f} ({low:.3f} to {high:.3f})")
+    recalls = [table.loc[("recall", mineral.name), "value"] for mineral in data.minerals]
+    line = "".join(f"{recall:6.2f}" for recall in recalls)
+    print(f"{title:38}{shown[0]:26}{shown[1]:29}{line}   {_minutes(begun)}", flush=True)
+    return found
+
+
+def _print_differences(data: Collection, cut: list[Part], found: dict[str, Probabilities]) -> None:
+    tiles = np.concatenate([part.tested for part in cut])
+    print(f"balanced accuracy less that of the {FOREST} (95 % over photographs, both drawn together)")
+    for title, answers in found.items():
+        if title != FOREST:
+            gain = difference(data.truth[tiles], answers, found[FOREST], data.photographs[tiles])
+            print(f"  {title:38}{gain[0]:+.3f} ({gain[1]:+.3f} to {gain[2]:+.3f})")
+
+
+def _print_collection(data: Collection, scored: NDArray[np.bool_]) -> None:
+    print(
+        f"tiles of {TILE_PX} px of the half-size photographs, at least 0.8 of one mineral; tiles (photographs):"
+    )
+    print("  " + ", ".join(f"{name} {tiles} ({shown})" for name, (tiles, shown) in data.counts.items()))
+    names = ", ".join(mineral.name for mineral in data.minerals)
+    print(f"scored are minerals of at least {LEAST_PHOTOGRAPHS} photographs: {names}")
+    print(f"tiles tested: {scored.sum()} of {len(scored)}, of {len(data.cells)} photographs")
+
+
+def _minutes(begun: float) -> str:
+    return f"{(time.perf_counter() - begun) / 60.0:.1f} min"
