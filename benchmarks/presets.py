@@ -5,8 +5,8 @@
 EfficientNet-Lite0 from real ImageNet weights, on tiles of LumenStone shrunk to 64 px, so
 that it takes minutes.  Each round has other photographs to learn from, to choose the epoch
 with and to measure on, and another seed; all recipes of a round share them.  Rounds are begun
-while there is time, counted as time of one processor core.  The photographs are those of benchmarks/lumenstone.py; where they are
-absent the benchmark says so and ends well.
+while there is time, counted as time of one processor core.  The photographs are those of
+benchmarks/lumenstone.py; where they are absent the benchmark says so and ends well.
 """
 
 from __future__ import annotations
