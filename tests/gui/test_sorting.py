@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -326,3 +328,51 @@ def test_the_page_is_read_ahead(
     dock.act("right")
     assert NAME in viewer.layers  # is made anew
     closed(dock, qtbot)
+
+
+# -- from the command line to the table
+
+PROGRAM = """
+import sys
+import napari
+from qtpy.QtTest import QTest
+
+def sorted_by_somebody():
+    viewer = napari.current_viewer()
+    (dock,) = (dock for name, dock in viewer.window.dock_widgets.items() if name.startswith("Sort tiles"))
+    while dock.sitting is None:
+        QTest.qWait(20)
+    for name in ("mineral 2", "unsure", "mineral 1", "several"):
+        dock.act(name)
+    viewer.close()
+
+napari.run = sorted_by_somebody
+from napari_ore_minerals.widgets.sorting_view import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_closing_the_viewer_saves(dataset: TileDataset) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(dataset.folder)], capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr[-800:]
+    table = TileDataset.open(dataset.folder).table
+    assert table["mineral"].tolist()[:3] == [dataset.minerals[1].name, dataset.minerals[0].name, ""]
+    assert table["sure"].tolist()[:3] == [True, False, True]
+    assert table["origin"].tolist()[:4] == ["hand", "hand", "hand", ""]
+
+
+def test_the_command_says_what_is_wrong_before_a_window_opens(
+    dataset: TileDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_ore_minerals.cli import dataset as commands
+
+    started: list[list[str]] = []
+    monkeypatch.setattr(commands.subprocess, "call", lambda command: started.append(command) or 0)
+    with pytest.raises(DatasetError, match="is no dataset"):
+        commands.sort(tmp_path)
+    assert not started
+    assert commands.sort(dataset.folder) == 0
+    assert started[0][1:] == ["-m", "napari_ore_minerals.widgets.sorting_view", str(dataset.folder)]

@@ -70,4 +70,6 @@ class Sheet:
 
 def layout_for(height: float, width: float) -> tuple[int, int]:
     """Rows and columns that show some twenty tiles as large as they can be on a canvas."""
-    return max(LAYOUTS, key=lambda layout: (min(height / layout[0], width / layout[1]), layout[0] * layout[1]))
+    return max(
+        LAYOUTS, key=lambda layout: (min(height / layout[0], width / layout[1]), layout[0] * layout[1])
+    )

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from napari_ore_minerals.widgets.sheet import Sheet
 
 KEYS = 9
+KEYS_TOLD = (
+    "Arrows or a click choose a tile, PageUp and PageDown turn pages, N goes to the next one without a label."
+)
 EMPTY = (
     "Open a dataset of tiles to sort them into minerals. This makes one from photographs:<br><br>"
     "<code>ore-minerals dataset tile PICTURES --out DATASET</code>"
@@ -140,6 +143,7 @@ class SortingPanel(QWidget):  # type: ignore[misc]
         self.advance.setFocusPolicy(NO_FOCUS)
         self.shown.setToolTip("Which tiles to look at; the choice is made anew whenever it is chosen")
         self.shown.setFocusPolicy(NO_FOCUS)
+        self.shown.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.shown.activated.connect(lambda _: self.shown_changed.emit(str(self.shown.currentData())))
         self.name.setPlaceholderText("Add a mineral by its name or symbol")
         self.name.setToolTip("A mineral that is not in the list, such as galena or Sp; press Enter")
@@ -199,5 +203,8 @@ class SortingPanel(QWidget):  # type: ignore[misc]
         for widget in (self.minerals, self.name):
             column.addWidget(widget)
         column.addLayout(grid)
-        for widget in (self.advance, self.tile):
+        keys = QLabel(KEYS_TOLD)
+        keys.setWordWrap(True)
+        keys.setStyleSheet("color: #9a9a9a")
+        for widget in (self.advance, keys, self.tile):
             column.addWidget(widget)
