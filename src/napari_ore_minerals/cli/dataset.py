@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -150,6 +152,27 @@ def preview(
     )
     print(out)
     return 0
+
+
+@dataset_app.command
+def sort(dataset: Path, /) -> int:
+    """Open napari to sort the tiles of a dataset into minerals by hand, one key each.
+
+    Example: ore-minerals dataset sort ores
+
+    Every decision is kept at once; the next time it goes on at the first tile without a label.
+
+    Parameters
+    ----------
+    dataset
+        Dataset folder.
+    """
+    from napari_ore_minerals.learning.collection import TileDataset
+
+    TileDataset.open(dataset, checked=False)  # what is wrong is said here and not in a window
+    return subprocess.call(  # noqa: S603
+        [sys.executable, "-m", "napari_ore_minerals.widgets.sorting_view", str(dataset)]
+    )
 
 
 def register(app: App, models_app: App) -> None:
