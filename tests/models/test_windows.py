@@ -79,6 +79,7 @@ def test_in_double_precision_nothing_is_left_of_the_difference() -> None:
         torch.testing.assert_close(network(pictures), wanted, rtol=1e-13, atol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("input_px", [224, 256])
 def test_a_saved_model_answers_as_the_reference(tmp_path: Path, input_px: int) -> None:
     network = swin(input_px)
@@ -96,6 +97,7 @@ def test_a_saved_model_answers_as_the_reference(tmp_path: Path, input_px: int) -
     assert classifier.explain(pictures[0]).shape == (input_px, input_px)
 
 
+@pytest.mark.slow
 def test_the_card_follows_the_network_whatever_it_said(tmp_path: Path) -> None:
     forgetful = card().model_copy(update={"swin_convention": "timm"})
     assert save_model(tmp_path / "m", forgetful, swin(224)).swin_convention == "pad-then-shift"
@@ -114,6 +116,7 @@ def test_old_cards_mean_timm_and_other_networks_have_no_windows() -> None:
         ModelCard.model_validate(older | {"input_px": 256})
 
 
+@pytest.mark.slow
 def test_training_from_such_a_parent_keeps_its_windows(tmp_path: Path) -> None:
     save_model(tmp_path / "parent", card(), swin(224))
     parent_card, parent = load_network(tmp_path / "parent")
@@ -134,6 +137,7 @@ def test_training_from_such_a_parent_keeps_its_windows(tmp_path: Path) -> None:
     assert child.weights_sha256 != parent_card.weights_sha256
 
 
+@pytest.mark.slow
 def test_a_copy_keeps_the_windows_and_shares_nothing() -> None:
     network = swin(256)
     twin = copy.deepcopy(network)
