@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from napari_ore_minerals.errors import ModelError
 
 from .architectures import build_network
 from .card import CARD_NAME, ModelCard, read_card, without_duplicates
+from .durable import rename_synced, sync_folder, write_synced
 
 if TYPE_CHECKING:
     import torch
@@ -58,14 +58,8 @@ def save_model(folder: Path, card: ModelCard, network: nn.Module, *, half: bool 
     ModelError
         If the folder exists, the weights are not finite or do not fit the card, or the disk refuses.
     """
-    from safetensors.torch import save
-
-    from .windows import convention_of
-
     refuse_existing(Path(folder))
-    weights = save(_state_to_store(network, half=half))
-    facts = {"weights_sha256": hashlib.sha256(weights).hexdigest(), "swin_convention": convention_of(network)}
-    card = card.model_copy(update=facts)
+    card, weights = packed(card, network, half=half)
     return _write_folder(Path(folder), card, weights)
 
 
@@ -93,7 +87,7 @@ def save_version(folder: Path, source: Path, changes: Mapping[str, Any]) -> Mode
     """
     refuse_existing(Path(folder))
     older, network = load_network(source)
-    weights = _read_weights(Path(source), older, network)
+    weights = read_weights(Path(source), older, network)
     kept = {"version": older.version + 1, "parent": older.weights_sha256}
     try:
         card = ModelCard.model_validate(older.model_dump() | dict(changes) | kept)
@@ -123,7 +117,7 @@ def load_network(folder: Path) -> tuple[ModelCard, nn.Module]:
     card = read_card(folder)
     path = folder / WEIGHTS_NAME
     network = network_of(card)
-    weights = _read_weights(folder, card, network)
+    weights = read_weights(folder, card, network)
     network.load_state_dict(checked_weights(weights, card, where=str(path)), strict=True)
     return card, network.eval()
 
@@ -185,11 +179,8 @@ def _write_folder(folder: Path, card: ModelCard, weights: bytes) -> ModelCard:
     checked_weights(weights, card, where=str(folder / WEIGHTS_NAME))
     staging = folder.parent / f".staging-{uuid.uuid4().hex}"
     try:
-        staging.mkdir(parents=True)
-        _write_and_sync(staging / WEIGHTS_NAME, weights)
-        _write_and_sync(staging / CARD_NAME, card.to_json().encode())
-        os.rename(staging, folder)
-        _sync_folder(folder.parent)
+        write_staging(staging, card, weights)
+        rename_synced(staging, folder)
     except OSError as error:
         raise ModelError(f"the model could not be written to {folder}: {error}") from error
     finally:
@@ -197,12 +188,48 @@ def _write_folder(folder: Path, card: ModelCard, weights: bytes) -> ModelCard:
     return card
 
 
-def _read_weights(folder: Path, card: ModelCard, network: nn.Module) -> bytes:
+def write_staging(staging: Path, card: ModelCard, weights: bytes) -> None:
+    """Write card and weights into a new folder that is to be renamed, all of it synced; `OSError`."""
+    staging.mkdir(parents=True)
+    write_synced(staging / WEIGHTS_NAME, weights)
+    write_synced(staging / CARD_NAME, card.to_json().encode())
+    sync_folder(staging)
+
+
+def try_out(folder: Path) -> None:
+    """Read a model folder back and let it answer for a tile; `ModelError` if it must not be used."""
+    import torch
+
+    card, network = load_network(folder)
+    with torch.inference_mode():
+        answer = network(torch.zeros(1, 3, card.input_px, card.input_px))
+    if answer.shape != (1, len(card.minerals)) or not bool(torch.isfinite(answer).all()):
+        raise ModelError(f"the model {card.name} computes values that are not finite, so it was not saved")
+
+
+def packed(card: ModelCard, network: nn.Module, *, half: bool = False) -> tuple[ModelCard, bytes]:
+    """Return the weights of a network as safetensors, and the card with their hash and convention."""
+    from safetensors.torch import save
+
+    from .windows import convention_of
+
+    weights = save(_state_to_store(network, half=half))
+    facts = {"weights_sha256": hashlib.sha256(weights).hexdigest(), "swin_convention": convention_of(network)}
+    return card.model_copy(update=facts), weights
+
+
+def most_bytes(network: nn.Module) -> int:
+    """Return the size that a weights file of a network cannot exceed."""
+    numbers: int = sum(tensor.numel() for tensor in network.state_dict().values())
+    return 8 * numbers + _MAX_HEADER_BYTES
+
+
+def read_weights(folder: Path, card: ModelCard, network: nn.Module) -> bytes:
+    """Return the bytes of the weights of a model folder, not checked; `ModelError` if they cannot be read."""
     path = folder / WEIGHTS_NAME
-    expected = sum(tensor.numel() * 8 for tensor in network.state_dict().values()) + _MAX_HEADER_BYTES
     try:
         size = path.stat().st_size
-        if size > expected:
+        if size > most_bytes(network):
             raise ModelError(f"{path} has {size} bytes, more than a {card.architecture} can have")
         return path.read_bytes()
     except OSError as error:
@@ -232,20 +259,3 @@ def _state_to_store(network: nn.Module, *, half: bool) -> dict[str, torch.Tensor
             kept = kept.to(torch.float16 if half else torch.float32)
         state[name] = kept
     return state
-
-
-def _write_and_sync(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # Windows cannot open a folder; its rename is durable by itself
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
