@@ -173,12 +173,12 @@ class EvidenceSum:
 
 def _area_resized(class_maps: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """Resize (classes, h, w) maps to (classes, size, size) so that their means stay what they are."""
-    weights = _area_weights(class_maps.shape[1], size)
-    resized = weights @ class_maps @ _area_weights(class_maps.shape[2], size).T
+    weights = area_weights(class_maps.shape[1], size)
+    resized = weights @ class_maps @ area_weights(class_maps.shape[2], size).T
     return resized.astype(np.float32, copy=False)
 
 
-def _area_weights(old: int, new: int) -> NDArray[np.float32]:
+def area_weights(old: int, new: int) -> NDArray[np.float32]:
     """(new, old) matrix: the share of each old interval in each new one; rows add up to 1."""
     edges_old, edges_new = np.arange(old + 1) / old, np.arange(new + 1) / new
     begins = np.maximum(edges_new[:-1, None], edges_old[None, :-1])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_ore_minerals.errors import DeviceError
+from napari_ore_minerals.errors import DeviceError, OptionError
 from napari_ore_minerals.images.tiles import RUN_TILES, TileBatch, TileGrid, TileReader
 from napari_ore_minerals.maps.checks import PictureCheck, check_map
 from napari_ore_minerals.maps.mineral_map import EvidenceSum, MineralMap, label_cells
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from napari_ore_minerals.images.micrograph import Micrograph
     from napari_ore_minerals.images.pixels import Window
+    from napari_ore_minerals.maps.features import CellFeatures
     from napari_ore_minerals.models.card import ModelCard
 
 _AS_THE_CARD_SAYS = ClassifyOptions()
@@ -80,6 +81,7 @@ def classify_steps(
     *,
     wanted: NDArray[np.bool_] | None = None,
     first: Window | None = None,
+    features: CellFeatures | None = None,
 ) -> Steps[MineralMap]:
     """Classify a picture tile by tile.
 
@@ -95,6 +97,8 @@ def classify_steps(
         Cells of `plan` that are asked for; None for all.
     first : Window, optional
         Part of the picture to begin with, such as the part in view.
+    features : CellFeatures, optional
+        Of `plan`'s grid; it is filled with what the network sees in each cell, in the same forward pass.
 
     Yields
     ------
@@ -115,7 +119,7 @@ def classify_steps(
     DeviceError
         If the device is too small for a single tile, or computes nonsense.
     """
-    task = _Task(micrograph, classifier, options, wanted=wanted)
+    task = _Task(micrograph, classifier, options, wanted=wanted, features=features)
     positions = _in_order(task.grid, task.grid.tiles_for(task.wanted), first)
     done, complete = 0, True
     with TileReader(micrograph, task.grid, positions, input_px=classifier.card.input_px) as reader:
@@ -142,11 +146,15 @@ class _Task:
         options: ClassifyOptions,
         *,
         wanted: NDArray[np.bool_] | None,
+        features: CellFeatures | None,
     ) -> None:
         self.begun = time.perf_counter()
         self.micrograph, self.classifier, self.options = micrograph, classifier, options
         card = classifier.card
         self.grid = plan(micrograph, card, options)
+        if features is not None and features.grid != self.grid:
+            raise OptionError(f"features are kept for {features.grid}, the picture is cut into {self.grid}")
+        self.features = features
         self.wanted = np.ones(self.grid.shape, dtype=bool) if wanted is None else wanted
         self.minerals = card.mineral_table
         given = options.min_confidence
@@ -166,7 +174,7 @@ class _Task:
             count = min(self.batch.size, len(rest.rows))
             begun = time.perf_counter()
             try:
-                evidence = self.classifier.predict(rest.pixels[:count])
+                evidence = self._evidence(rest.pixels[:count])
             except RuntimeError as error:
                 if not _out_of_memory(error):
                     raise
@@ -181,6 +189,11 @@ class _Task:
             yield rest.pick(slice(count)), evidence
             rest = rest.pick(slice(count, None))
 
+    def _evidence(self, pixels: NDArray[np.uint8]) -> Evidence:
+        if self.features is None:
+            return self.classifier.predict(pixels)
+        return self.classifier.predict(pixels, with_features=True)
+
     def take_in(self, part: tuple[TileBatch, Evidence | None]) -> tuple[str, CellUpdate | None]:
         """Add the evidence of a batch; returns what to tell and the cells that are known now."""
         tiles, evidence = part
@@ -194,6 +207,11 @@ class _Task:
             self.evidence = EvidenceSum(self.grid, classes=classes, map_px=side)
         for row, column, maps in zip(tiles.rows, tiles.columns, evidence.class_maps, strict=True):
             self.evidence.add(int(row), int(column), maps)
+        if self.features is not None and evidence.features is not None:
+            for row, column, seen, pixels in zip(
+                tiles.rows, tiles.columns, evidence.features, tiles.pixels, strict=True
+            ):
+                self.features.add(int(row), int(column), seen, pixels)
         self.check.add(tiles.pixels)
         return notice, self._update(tiles)
 

@@ -60,7 +60,11 @@ def class_maps(network: nn.Module, tiles: torch.Tensor) -> tuple[torch.Tensor, t
     maps : (n, classes, h, w) float32 tensor
         Evidence of each class at each place, bias included: its mean over h and w is the logit.
     """
-    features = feature_map(network, tiles)
+    return evidence_of(network, feature_map(network, tiles))
+
+
+def evidence_of(network: nn.Module, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits and class maps, as `class_maps` gives them, of the (n, h, w, d) last feature map."""
     linear = classifier_layer(network)
     maps = functional.linear(features.float(), linear.weight.float(), _bias(linear))
     return maps.mean(dim=(1, 2)), maps.permute(0, 3, 1, 2)

@@ -18,7 +18,7 @@ from torch import nn
 
 from napari_ore_minerals.errors import DeviceError, ModelError, OptionError
 
-from .cam import ExplainMethod, class_maps, classifier_layer, explain, feature_map
+from .cam import ExplainMethod, class_maps, classifier_layer, evidence_of, explain, feature_map
 from .devices import Device, DeviceName, Precision, choose_device, choose_precision
 from .store import load_network
 
@@ -40,10 +40,13 @@ class Evidence(NamedTuple):
     logits : (n, classes) float32 array
     class_maps : (n, classes, h, w) float32 array
         Their mean over h and w is the logit.
+    features : (n, h, w, d) float32 array or None
+        The last feature map, if it was asked for.
     """
 
     logits: NDArray[np.float32]
     class_maps: NDArray[np.float32]
+    features: NDArray[np.float32] | None = None
 
 
 def bundled() -> Path:
@@ -155,13 +158,15 @@ class Classifier:
         tiles = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device.torch_device)
         return (tiles.permute(0, 3, 1, 2).float().div_(255.0) - self._mean) / self._std
 
-    def predict(self, pixels: NDArray[np.uint8]) -> Evidence:
+    def predict(self, pixels: NDArray[np.uint8], *, with_features: bool = False) -> Evidence:
         """Classify tiles in one forward pass.
 
         Parameters
         ----------
         pixels : (n, s, s, 3) uint8 array
             RGB, s being the card's ``input_px``.
+        with_features
+            Return the last feature map too.
 
         Returns
         -------
@@ -174,8 +179,10 @@ class Classifier:
             If the device is too small for n tiles; the caller may try fewer.
         """
         with torch.inference_mode(), self._autocast(self.precision):
-            logits, maps = class_maps(self.network, self.normalised(pixels))
-        return Evidence(logits.float().cpu().numpy(), maps.float().cpu().numpy())
+            seen = feature_map(self.network, self.normalised(pixels))
+            logits, maps = evidence_of(self.network, seen)
+        features = seen.float().cpu().numpy() if with_features else None
+        return Evidence(logits.float().cpu().numpy(), maps.float().cpu().numpy(), features)
 
     def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the last feature map, (n, h, w, d) float32, of (n, s, s, 3) uint8 tiles."""
