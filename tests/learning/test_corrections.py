@@ -1,0 +1,205 @@
+"""Corrections: found by comparing, never lost by more than a torn line, never of an unknown mineral."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from napari_ore_minerals.errors import DatasetError
+from napari_ore_minerals.learning.corrections import (
+    Correction,
+    changes,
+    counts,
+    found_corrections,
+    with_mineral,
+    without_mineral,
+)
+from napari_ore_minerals.learning.journal import Journal
+from napari_ore_minerals.minerals import DEFAULT_MINERALS
+
+PICTURE, OTHER, MODEL = "a" * 64, "b" * 64, "c" * 64
+
+
+def correction(row: int, column: int, code: int = 4, **fields: object) -> Correction:
+    known = {
+        "picture": PICTURE, "row": row, "column": column, "tile_px": 64, "stride_px": 64, "height_px": 640,
+        "width_px": 640, "code": code, "kind": "corrected", "time": "2026-11-23T08:00:00+00:00", "model": MODEL,
+    }  # fmt: skip
+    return Correction.model_validate(known | fields)
+
+
+@given(
+    arrays.arrays(np.uint8, (5, 6), elements=st.integers(0, 6)),
+    arrays.arrays(np.int64, (5, 6), elements=st.integers(-2, 300)),
+    st.sets(st.tuples(st.integers(0, 4), st.integers(0, 5)), max_size=8),
+)
+@settings(deadline=None)
+def test_what_is_found_is_exactly_what_differs_or_was_confirmed(
+    predicted: np.ndarray, painted: np.ndarray, confirmed: set[tuple[int, int]]
+) -> None:
+    found = found_corrections(predicted, painted, confirmed, DEFAULT_MINERALS)
+    got = {
+        (int(r), int(c)): bool(changed) for (r, c), changed in zip(found.cells, found.corrected, strict=True)
+    }
+    for cell in np.ndindex(5, 6):
+        known, changed = 1 <= painted[cell] <= 6, painted[cell] != predicted[cell]
+        assert (cell in got) == (known and (changed or cell in confirmed))
+        if cell in got:
+            assert got[cell] == changed
+    assert found.codes.tolist() == [painted[tuple(cell)] for cell in found.cells]
+    strange = painted[(painted != 0) & ((painted < 1) | (painted > 6))]
+    assert found.unknown == {int(v): int((strange == v).sum()) for v in np.unique(strange)}
+    assert found.erased == int(((painted == 0) & (predicted != 0)).sum())
+
+
+def test_undoing_a_stroke_leaves_no_correction() -> None:
+    predicted = np.full((3, 3), 4, np.uint8)
+    assert not len(found_corrections(predicted, predicted.copy(), [], DEFAULT_MINERALS).cells)
+
+
+@pytest.mark.parametrize("cell", [(-1, 0), (3, 0), (0, 3)])
+def test_confirmed_cells_outside_are_refused(cell: tuple[int, int]) -> None:
+    with pytest.raises(DatasetError, match="outside"):
+        found_corrections(np.ones((3, 3), int), np.ones((3, 3), int), [cell], DEFAULT_MINERALS)
+
+
+def test_counts_are_of_every_mineral() -> None:
+    found = counts([correction(0, 0), correction(0, 1), correction(1, 1, 2)], DEFAULT_MINERALS)
+    assert found == {1: 0, 2: 1, 3: 0, 4: 2, 5: 0, 6: 0}
+
+
+def test_minerals_can_be_added_and_left_out() -> None:
+    more = with_mineral(DEFAULT_MINERALS, name="bornite", symbol="Bn", colour="#aa3377")
+    assert more.by_name("Bn").code == 7
+    assert without_mineral(more, 7) == DEFAULT_MINERALS
+    assert (
+        with_mineral(without_mineral(more, 3), name="x", symbol="X", colour="#000000").by_name("x").code == 3
+    )
+    for wrong in ({"name": "pyrite"}, {"symbol": "Py"}, {"colour": "red"}, {"name": "a\u202eb"}):
+        with pytest.raises(DatasetError, match="cannot be added"):
+            with_mineral(DEFAULT_MINERALS, **({"name": "x", "symbol": "X", "colour": "#000000"} | wrong))
+    with pytest.raises(DatasetError, match="no mineral of code 9"):
+        without_mineral(DEFAULT_MINERALS, 9)
+
+
+def test_changes_are_what_the_journal_needs(tmp_path: Path) -> None:
+    older = [correction(0, 0), correction(1, 1), correction(2, 2)]
+    newer = [correction(0, 0, time="later"), correction(1, 1, 2), correction(3, 3)]
+    made, taken = changes(older, newer)
+    assert made == newer[1:]
+    assert taken == [older[2]]
+    journal = Journal(tmp_path)
+    journal.write(older)
+    journal.write(made, taken)
+    assert journal.read(PICTURE) == [older[0], *newer[1:]]
+
+
+def test_corrections_come_back_by_picture_and_can_be_reverted(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "µ 日本")
+    mine, other = [correction(0, 0), correction(0, 1)], correction(5, 5, picture=OTHER)
+    journal.write([*mine, other])
+    again = Journal(tmp_path / "µ 日本")
+    assert again.read(PICTURE) == mine
+    assert again.read(OTHER) == [other]
+    assert again.read("d" * 64) == []
+    assert again.pictures() == [PICTURE, OTHER]
+    again.forget(mine[:1])
+    assert journal.read(PICTURE) == mine[1:]
+    again.forget(journal.read(PICTURE))
+    assert journal.read(PICTURE) == []
+
+
+def test_the_same_cell_of_another_grid_is_another_correction(tmp_path: Path) -> None:
+    both = [correction(0, 0), correction(0, 0, 2, stride_px=32)]
+    Journal(tmp_path).write(both)
+    assert Journal(tmp_path).read(PICTURE) == both
+
+
+@given(st.integers(0, 400), st.binary(max_size=20))
+@settings(max_examples=60, deadline=None)
+def test_a_torn_or_damaged_end_costs_that_line_only(
+    tmp_path_factory: pytest.TempPathFactory, cut: int, rubbish: bytes
+) -> None:
+    journal = Journal(tmp_path_factory.mktemp("journal"))
+    journal.write([correction(row, 0) for row in range(5)])
+    path = journal.folder / f"{PICTURE}.jsonl"
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) - cut] + rubbish)
+    whole = content[: len(content) - cut].count(b"\n")
+    kept = journal.read(PICTURE)
+    assert kept[:whole] == [correction(row, 0) for row in range(whole)]
+    journal.write([correction(9, 9)])
+    assert journal.read(PICTURE)[-1] == correction(9, 9)
+
+
+@pytest.mark.parametrize("name", ["", "../x", "A" * 64, "a" * 63, "a" * 64 + "/.."])
+def test_only_fingerprints_name_files(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DatasetError, match="no fingerprint"):
+        Journal(tmp_path).read(name)
+
+
+def test_lines_of_others_are_left_out(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.write([correction(0, 0)])
+    good = json.loads((tmp_path / f"{PICTURE}.jsonl").read_text())
+    wrong = [
+        {"code": 0},
+        {"code": 256},
+        {"code": "4"},
+        {"row": -1},
+        {"more": 1},
+        {"picture": OTHER},
+        {"action": "x"},
+    ]
+    with (tmp_path / f"{PICTURE}.jsonl").open("a") as file:
+        for fields in wrong:
+            file.write(json.dumps(good | {"row": 8} | fields) + "\n")
+        file.write("[]\nnull\n" + "[" * 3000 + "\n")
+    assert journal.read(PICTURE) == [correction(0, 0)]
+
+
+def test_a_disk_that_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatasetError, match="choose another folder"):
+        Journal(tmp_path / "file").write([correction(0, 0)])
+
+
+CHILD = """
+import sys
+from test_corrections import correction
+from napari_ore_minerals.learning.journal import Journal
+journal = Journal(sys.argv[1])
+for row in range(10**6):
+    journal.write([correction(row, 0), correction(row, 1)])
+    print(row, flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wait_s", [0.0, 0.01, 0.05])
+def test_killed_while_writing_nothing_that_was_written_is_lost(tmp_path: Path, wait_s: float) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+    )
+    assert child.stdout is not None
+    child.stdout.readline()
+    time.sleep(wait_s)
+    child.send_signal(signal.SIGKILL)
+    written = 1 + len(child.stdout.read().split())
+    kept = Journal(tmp_path).read(PICTURE)
+    assert 2 * written <= len(kept) <= 2 * written + 2
+    assert kept[-1].row == (len(kept) - 1) // 2
