@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("napari")
 
 from gui_support import LONG
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from sorting_support import TILE_PX, unsorted_dataset
 
@@ -259,6 +259,22 @@ def test_keys_of_the_canvas_sort_tiles(
     closed(dock, qtbot)
     assert NAME not in viewer.layers
     assert (TileDataset.open(dataset.folder).table["mineral"] != "").sum() == 3
+
+
+def test_a_click_chooses_a_tile(
+    add_sorting: Callable[[], tuple[Any, SortingDock]], dataset: TileDataset, qtbot: Any
+) -> None:
+    viewer, dock = add_sorting()
+    sitting = opened(dock, dataset.folder, qtbot)
+    canvas, camera = viewer.window._qt_viewer.canvas.native, viewer.scene.camera
+    place = sitting.sheet.columns + 1  # second row, second column
+    middle = np.array([1.5, 1.5]) * (CELL_PX + GAP_PX) + GAP_PX / 2
+    row, column = (middle - camera.center[-2:]) * camera.zoom + np.array(viewer.canvas.size) / 2
+    QTest.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=QPoint(round(column), round(row)))
+    assert sitting.sheet.current == place
+    QTest.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=QPoint(1, 1))  # beside the page
+    assert sitting.sheet.current == place
+    closed(dock, qtbot)
 
 
 def test_keys_are_the_viewers_again_when_another_layer_is_selected(

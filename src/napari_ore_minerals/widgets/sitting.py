@@ -38,8 +38,6 @@ class Sitting:
     ----------
     folder
         Of the dataset.
-    layout
-        Rows and columns of a page.
 
     Raises
     ------
@@ -47,7 +45,7 @@ class Sitting:
         If it is no dataset, or another viewer sorts it.
     """
 
-    def __init__(self, folder: Path, *, layout: tuple[int, int] = (4, 6)) -> None:
+    def __init__(self, folder: Path) -> None:
         dataset = TileDataset.open(folder, checked=False)
         self.journal = SortingJournal(dataset.folder)
         try:
@@ -59,7 +57,7 @@ class Sitting:
         self._facts = dataset.table.set_index("tile", drop=False)
         self._last = NOTHING
         self.advance, self.shown = True, ALL
-        self.sheet = Sheet(self.sorting.tiles, *layout)
+        self.sheet = Sheet(self.sorting.tiles)
         self.reader = TileReader(dataset, kept=PAGES_KEPT * self.sheet.per_page)
         self.acts = {
             "unsure": self.unsure,

@@ -89,8 +89,7 @@ class SortingDock(QWidget):  # type: ignore[misc]
         """Open a dataset; the one that is open is saved and closed."""
         self.status.say(f"Opening {folder} …")
         self.close_dataset()
-        layout = layout_for(*self._viewer.canvas.size)
-        self.files.run(partial(Sitting, Path(folder), layout=layout), self._opened)
+        self.files.run(partial(Sitting, Path(folder)), self._opened)
 
     def close_dataset(self) -> None:
         """Save and close what is open."""
@@ -162,6 +161,7 @@ class SortingDock(QWidget):  # type: ignore[misc]
         self.sitting = sitting
         self.status.say(sitting.notice)
         sitting.advance = self.panel.advance.isChecked()
+        sitting.sheet.rows, sitting.sheet.columns = layout_for(*self._viewer.canvas.size)
         self.panel.offer(sitting.sorting, sitting.shown)
         self._show_parts()
         self._draw()
