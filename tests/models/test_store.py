@@ -62,7 +62,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         path.write_bytes(content[: len(content) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store, "_write_and_sync", full)
+    monkeypatch.setattr(store, "write_synced", full)
     with pytest.raises(ModelError, match="No space left"):
         save_model(tmp_path / "m", CARD, build_network("ore_swin_micro", 6))
     assert list(tmp_path.iterdir()) == []
