@@ -179,10 +179,11 @@ def _print_report(report: EvaluationReport) -> None:
     if report.calibration_table is not None:
         print()
         for row in report.calibration_table.to_dict("records"):
+            rightly = f", {row['precision of the named']:.0%} of them rightly" if row["share named"] else ""
             print(
                 f"temperature {row['temperature']:.2f} ({row['scaling']}): calibration error "
                 f"{row['calibration error']:.3f}; from confidence {row['min_confidence']:.2f} on "
-                f"{row['share named']:.0%} are named, {row['precision of the named']:.0%} of them rightly"
+                f"{row['share named']:.0%} are named{rightly}"
             )
     for notice in report.notices:
         print(f"Note: {notice}")
