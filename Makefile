@@ -26,7 +26,7 @@ demo: setup
 	$(BIN)/ore-minerals demo --out demo
 
 test: setup
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=85
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
 
 test-quick: setup
 	$(BIN)/python -m pytest -m "not slow"
