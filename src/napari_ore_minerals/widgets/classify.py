@@ -141,6 +141,7 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
             if self.form.models.card is None:
                 self.status.complain(NO_MODEL)
         self.form.advanced.setText(f"Advanced ({self._summary()})")
+        self.form.advanced.toggleButton().setToolTip(self._summary())
         self.run_bar.offer(self._offer(), enabled=self._plan is not None)
         if self._plan is not None and self._plan.task.load != self._warmed:
             self._warm_up.start()

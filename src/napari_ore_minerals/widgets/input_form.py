@@ -83,6 +83,8 @@ class InputForm(QWidget):  # type: ignore[misc]
         self.scale, self._source = self._scale()
         self.advanced = QCollapsible("Advanced", expandedIcon="▾", collapsedIcon="▸")
         self.advanced.setDuration(0)
+        narrow = self.advanced.toggleButton()  # a long title is cut, and does not widen the dock
+        narrow.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.advanced.addWidget(self.options)
         self.advanced.layout().setContentsMargins(0, 0, 0, 0)
         self._lay_out()
