@@ -276,6 +276,30 @@ def test_areas_worked_by_hand(mapped: MineralMap) -> None:
     assert table.loc["unclassified", "cells"] == 24 - 8
 
 
+def test_fractions_by_class_maps_add_up_and_follow_the_evidence(mapped: MineralMap) -> None:
+    assert areas(mapped)["fraction_by_class_maps"].sum() == pytest.approx(1.0, abs=1e-6)
+    evidence = np.zeros_like(mapped.class_maps)
+    size = mapped.places_per_cell
+    evidence[5] = 40  # gangue everywhere
+    evidence[3, : size // 2, :size] = 80  # but pyrite in the upper half of the first cell
+    table = areas(replace(mapped, class_maps=evidence)).set_index("mineral")
+    half = 64 * 64 * (size // 2) / size / (200 * 330)
+    assert table.loc["pyrite", "fraction_by_class_maps"] == pytest.approx(half)
+    assert table.loc["gangue", "fraction_by_class_maps"] == pytest.approx(1 - half)
+    assert table.loc["unclassified", "fraction_by_class_maps"] == 0
+
+
+def test_a_painted_cell_counts_whole_in_the_fractions_by_class_maps(mapped: MineralMap) -> None:
+    evidence = np.zeros_like(mapped.class_maps)
+    evidence[5] = 40
+    gangue = replace(mapped, class_maps=evidence, labels=np.full((4, 6), 6, np.uint8))
+    painted = gangue.labels.copy()
+    painted[0, 0] = 3
+    table = areas(gangue, painted).set_index("mineral")
+    assert table.loc["gold", "fraction_by_class_maps"] == pytest.approx(4096 / (200 * 330))
+    assert table["fraction_by_class_maps"].sum() == pytest.approx(1.0)
+
+
 def test_cells_that_were_not_processed_are_a_row_of_their_own(mapped: MineralMap) -> None:
     processed = np.ones((4, 6), bool)
     processed[0] = False

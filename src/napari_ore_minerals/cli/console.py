@@ -71,6 +71,7 @@ def print_areas(mineral_map: MineralMap, truth: Any = None) -> None:
     table: pd.DataFrame = areas(mineral_map)
     shown = table[["mineral", "symbol", "cells"]].copy()
     shown["% of picture"] = (100 * table["fraction_of_picture"]).map("{:.1f}".format)
+    shown["% by class maps"] = (100 * table["fraction_by_class_maps"]).map("{:.1f}".format)
     shown["% of ore"] = (
         (100 * table["fraction_of_ore"]).map("{:.1f}".format).where(table["kind"] == "ore", "")
     )

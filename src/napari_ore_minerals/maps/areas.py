@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from napari_ore_minerals.minerals import UNCLASSIFIED
 
@@ -24,6 +25,7 @@ COLUMNS = (
     "area_um2",
     "fraction_of_picture",
     "fraction_of_ore",
+    "fraction_by_class_maps",
 )
 
 
@@ -49,7 +51,10 @@ def areas(mineral_map: MineralMap, labels: NDArray[np.integer] | None = None) ->
         area_um2 : square micrometres, missing where um/px is not known;
         fraction_of_picture : share of all pixels; the rows add up to 1;
         fraction_of_ore : share of the ore minerals, missing for gangue, unclassified and not
-        processed; adds up to 1 where there is ore.
+        processed; adds up to 1 where there is ore;
+        fraction_by_class_maps : share of all pixels from the probabilities at the places of the class
+        maps, finer than cells and without a choice, so that nothing is unclassified; cells that were
+        painted count whole.
     """
     given = (mineral_map.labels if labels is None else labels).astype(np.int64)
     shown = np.where(np.isin(given, mineral_map.minerals.codes), given, UNCLASSIFIED)
@@ -70,4 +75,29 @@ def areas(mineral_map: MineralMap, labels: NDArray[np.integer] | None = None) ->
     ore = table["kind"] == "ore"
     total = int(table.loc[ore, "area_px"].sum())
     table["fraction_of_ore"] = (table["area_px"] / total).where(ore) if total else np.nan
+    table["fraction_by_class_maps"] = _finely(mineral_map, shown) / int(area.sum())
     return table[(table["code"] >= 0) | (table["cells"] > 0)].reset_index(drop=True)
+
+
+def _finely(mineral_map: MineralMap, shown: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Pixels of each mineral by the class maps, then of unclassified and not processed cells.
+
+    Parameters
+    ----------
+    shown : (rows, columns) int array
+        Labels; where they are not the map's own they were painted.
+    """
+    area = mineral_map.grid.cell_area_px()
+    painted = (shown != mineral_map.labels) & (shown >= 0)
+    counted = mineral_map.processed & ~painted
+    size, classes = mineral_map.places_per_cell, len(mineral_map.minerals)
+    found = np.zeros(classes + 2)
+    for row in range(mineral_map.grid.rows):  # one row of cells at a time: memory stays small
+        logits = mineral_map.class_maps[:, row * size : (row + 1) * size].astype(np.float32)
+        shares = softmax(logits / mineral_map.run.temperature, axis=0)
+        cells = shares.reshape(classes, size, -1, size).mean(axis=(1, 3))
+        found[:classes] += cells @ (area[row] * counted[row])
+    for index, code in enumerate((*mineral_map.minerals.codes, UNCLASSIFIED)):
+        found[index] += area[painted & (shown == code)].sum()
+    found[-1] = area[shown < 0].sum()
+    return found
