@@ -25,9 +25,9 @@ from platformdirs import user_cache_path
 
 from napari_ore_minerals.images.tiles import resize_tile
 from napari_ore_minerals.learning.baseline import ColourForest
-from napari_ore_minerals.learning.dataset import DOMINANT
 from napari_ore_minerals.learning.evaluation import balanced_accuracy, confusion_matrix, grouped_interval
 from napari_ore_minerals.learning.simulated import SimulatedPictures, simulated_samples_steps
+from napari_ore_minerals.learning.tile_options import DOMINANT
 from napari_ore_minerals.minerals import CHALCOPYRITE, DEFAULT_MINERALS, GANGUE, PYRITE
 from napari_ore_minerals.models.classifier import Classifier
 from napari_ore_minerals.models.devices import prepare_process

@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from napari_ore_minerals.images.anchoring import CellColours
 from napari_ore_minerals.learning.anchored import LabelledCells
-from napari_ore_minerals.learning.dataset import DOMINANT
+from napari_ore_minerals.learning.tile_options import DOMINANT
 from napari_ore_minerals.minerals import CHALCOPYRITE, GANGUE, PYRITE, Mineral, MineralTable
 
 TILE_PX = 128  # of the half-size photographs: 256 of the camera's own

@@ -2,7 +2,7 @@
 
     python benchmarks/presets.py [--minutes 10]
 
-EfficientNet-Lite0 from real ImageNet weights, on tiles of LumenStone shrunk to 64 px, so
+EfficientNet-Lite0 from real ImageNet weights, on tiles of LumenStone shrunk to 48 px, so
 that it takes minutes.  Each round has other photographs to learn from, to choose the epoch
 with and to measure on, and another seed; all recipes of a round share them.  Rounds are begun
 while there is time, counted as time of one processor core.  The photographs are those of
@@ -25,19 +25,20 @@ from lumenstone import dataset_folder, photographs
 from PIL import Image
 from sklearn.model_selection import StratifiedGroupKFold
 
-from napari_ore_minerals.learning.dataset import DOMINANT, TileSamples
+from napari_ore_minerals.learning.dataset import TileSamples
 from napari_ore_minerals.learning.evaluation import balanced_accuracy, confusion_matrix
 from napari_ore_minerals.learning.imagenet import normalisation_of
 from napari_ore_minerals.learning.options import TrainOptions
+from napari_ore_minerals.learning.tile_options import DOMINANT
 from napari_ore_minerals.learning.training import train_steps
 from napari_ore_minerals.learning.weights import Weights, initial_network
 from napari_ore_minerals.minerals import Mineral, MineralTable
 from napari_ore_minerals.models.devices import prepare_process
 from napari_ore_minerals.progress import run
 
-TILE_PX, INPUT_PX = 128, 64
-LEAST_PHOTOGRAPHS = 8
-LARGEST = {"training": 256, "validation": 96, "test": 320}
+TILE_PX, INPUT_PX = 128, 48
+LEAST_TILES, LEAST_PHOTOGRAPHS = 150, 8
+LARGEST = {"training": 192, "validation": 96, "test": 400}
 FAST = TrainOptions.preset("fast").changed({"epochs": 6, "device": "cpu", "precision": "fp32"})
 RECIPES: dict[str, dict[str, Any]] = {
     "all of them": {},
@@ -76,7 +77,10 @@ def lumenstone_tiles(folder: Path) -> TileSamples:
                     groups.append(number)
     found, photograph = np.array(codes), np.array(groups)
     common = [
-        code for code in np.unique(found) if len(np.unique(photograph[found == code])) >= LEAST_PHOTOGRAPHS
+        code
+        for code in np.unique(found)
+        if (found == code).sum() >= LEAST_TILES
+        and len(np.unique(photograph[found == code])) >= LEAST_PHOTOGRAPHS
     ]
     names = {int(code): f"LumenStone {code - 1}" for code in common}
     minerals = [

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter, validators
 
 from napari_ore_minerals.cli.console import tell, with_bar
-from napari_ore_minerals.learning.splitting import SplitOptions
-from napari_ore_minerals.learning.tile_options import TileOptions
+from napari_ore_minerals.learning.tile_options import SplitOptions, TileOptions
 
 if TYPE_CHECKING:
     from napari_ore_minerals.learning.collection import TileDataset

@@ -15,6 +15,8 @@ import numpy as np
 from napari_ore_minerals.errors import DatasetError
 from napari_ore_minerals.images.tiles import resize_tile
 
+from .tile_options import DOMINANT
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
 UNKNOWN = 255
 DENSE_CELLS = 28
-DOMINANT = 0.8
 
 
 @dataclass(frozen=True)

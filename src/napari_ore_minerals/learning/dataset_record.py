@@ -11,8 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from napari_ore_minerals.errors import DatasetError
 from napari_ore_minerals.minerals import Mineral
 
-from .dataset import DOMINANT
-from .tile_table import SplitBy
+from .tile_options import DOMINANT, SplitBy
 
 RECORD_NAME = "dataset.json"
 _MAX_RECORD_BYTES = 4 << 20

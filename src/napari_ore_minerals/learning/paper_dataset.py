@@ -32,8 +32,8 @@ from .dataset_record import RECORD_NAME
 from .published_layout import Found, found_pictures
 from .record import Record, download_steps
 from .tile_cache import picture_path
-from .tile_options import TileOptions
-from .tile_table import SplitBy, check_split, listed
+from .tile_options import SplitBy, TileOptions
+from .tile_table import check_split, listed
 from .tiling import tile_steps
 from .whole_folder import whole_folder
 

@@ -4,45 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
 
 from napari_ore_minerals.errors import DatasetError
 from napari_ore_minerals.minerals import MineralTable
 
 from .assigning import assign, held_out
 from .naming import mineral_name
-from .tile_table import PARTS, SplitBy, check_split, listed
+from .tile_options import SplitBy, SplitOptions
+from .tile_table import PARTS, check_split, listed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .collection import TileDataset
-
-_Share = Annotated[int, Field(ge=1, le=1000)]
-
-
-class SplitOptions(BaseModel):
-    """How a dataset is split."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    training: _Share = Field(3, title="Training", description="Share of tiles to learn from")
-    validation: _Share = Field(1, title="Validation", description="Share of tiles to choose the epoch with")
-    test: _Share = Field(1, title="Test", description="Share of tiles to measure on")
-    by: SplitBy = Field(
-        "deposit",
-        title="By",
-        description="deposit: test tiles are from deposits that training never saw; photograph: deposits do not matter",
-    )
-    leave_out: tuple[str, ...] = Field(
-        (), title="Leave out", description="Minerals whose tiles are taken out of the dataset"
-    )
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, title="Seed", description="Of all randomness")
-
 
 _DEFAULTS = SplitOptions()
 

@@ -1,4 +1,4 @@
-"""How pictures become tiles: declared once, for the command line and the record of a dataset."""
+"""How pictures become tiles, and tiles parts: declared once, for the command line and the record of a dataset."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .dataset import DOMINANT
+DOMINANT = 0.8
+"""A tile is clear, or of one mineral, where that covers at least this share."""
+
+SplitBy = Literal["deposit", "photograph"]
+_Share = Annotated[int, Field(ge=1, le=1000)]
 
 
 class TileOptions(BaseModel):
@@ -54,3 +58,22 @@ class TileOptions(BaseModel):
         (), title="Minerals", description="Names to sort by hand into, beside those of the labels"
     )
     name: str | None = Field(None, title="Name", description="Of the dataset; by default that of its folder")
+
+
+class SplitOptions(BaseModel):
+    """How a dataset is split."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    training: _Share = Field(3, title="Training", description="Share of tiles to learn from")
+    validation: _Share = Field(1, title="Validation", description="Share of tiles to choose the epoch with")
+    test: _Share = Field(1, title="Test", description="Share of tiles to measure on")
+    by: SplitBy = Field(
+        "deposit",
+        title="By",
+        description="deposit: test tiles are from deposits that training never saw; photograph: deposits do not matter",
+    )
+    leave_out: tuple[str, ...] = Field(
+        (), title="Leave out", description="Minerals whose tiles are taken out of the dataset"
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, title="Seed", description="Of all randomness")

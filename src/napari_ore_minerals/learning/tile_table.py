@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 
 from napari_ore_minerals.errors import DatasetError
 from napari_ore_minerals.minerals import MineralTable
+
+from .tile_options import SplitBy
 
 PARTS = ("training", "validation", "test")
 ORIGINS = ("folder", "mask", "oremap", "hand")
@@ -28,7 +29,6 @@ COLUMNS = (
     "part",
     "sha256",
 )
-SplitBy = Literal["deposit", "photograph"]
 _WHOLE_NUMBERS = ("row_px", "column_px", "tile_px")
 _LISTED = 3
 
