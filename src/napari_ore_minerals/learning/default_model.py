@@ -130,7 +130,8 @@ def evidence_of(classifier: Classifier, samples: TileSamples, batch_size: int = 
     """Logits and class maps of all samples."""
     starts = range(0, len(samples), batch_size)
     parts = [classifier.predict(np.array(samples.tiles[start : start + batch_size])) for start in starts]
-    return Evidence(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+    logits, class_maps = (np.concatenate([part[field] for part in parts]) for field in (0, 1))
+    return Evidence(logits, class_maps)
 
 
 def _card(recipe: Recipe, result: TrainResult, samples: int) -> ModelCard:
