@@ -38,18 +38,18 @@ from napari_ore_minerals.progress import run
 
 TILE_PX, INPUT_PX = 128, 48
 LEAST_TILES, LEAST_PHOTOGRAPHS = 150, 8
-LARGEST = {"training": 192, "validation": 96, "test": 400}
-FAST = TrainOptions.preset("fast").changed({"epochs": 6, "device": "cpu", "precision": "fp32"})
+LARGEST = {"training": 128, "validation": 96, "test": 400}
+FAST = TrainOptions.preset("fast").changed({"device": "cpu", "precision": "fp32"})
 RECIPES: dict[str, dict[str, Any]] = {
     "all of them": {},
     "AdamW (Adam, no decay)": {"optimizer": "adam", "weight_decay": 0.0},
     "warm-up": {"warm_up": 0.0},
     "cosine (constant rate)": {"schedule": "constant"},
-    "layer-wise decay": {"layer_decay": 1.0},
     "label smoothing": {"label_smoothing": 0.0},
     "class balance": {"balanced": False},
     "early stopping": {"patience": 0},
     "weight averaging": {"averaging": 0.0},
+    "(with layer-wise decay)": {"layer_decay": 0.9},
 }
 NO_TRANSFER = "ImageNet weights"
 

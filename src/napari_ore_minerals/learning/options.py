@@ -112,9 +112,9 @@ _PRESETS: dict[Preset, TrainOptions] = {
     "fast": TrainOptions(
         epochs=15,
         patience=4,
+        batch_size=16,
         learning_rate=1e-3,
         warm_up=0.1,
-        layer_decay=0.9,
         label_smoothing=0.1,
         averaging=0.99,
     ),
