@@ -23,6 +23,7 @@ from napari_ore_minerals.widgets.input_form import grid_over
 from napari_ore_minerals.widgets.jobs import Gathered, Task, Worker
 from napari_ore_minerals.widgets.messages import Load
 
+pytestmark = pytest.mark.alone
 Start = Callable[..., Worker]
 BROKEN = """
 import os, time

@@ -13,9 +13,8 @@ from qtpy.QtCore import Qt, QTimer
 
 from napari_ore_minerals.widgets.classify import ClassifyDock
 
+pytestmark = pytest.mark.alone
 MOST_OF_THEM_S, LARGEST_S = 0.050, 0.250
-
-
 BUSY_S = 0.030
 
 

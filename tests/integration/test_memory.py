@@ -11,6 +11,7 @@ BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "memory.py"
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_picture_of_16_times_the_size_takes_little_more(tmp_path: Path) -> None:
     spec = importlib.util.spec_from_file_location("memory_benchmark", BENCHMARK)
     assert spec is not None
