@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 from PIL import Image
@@ -144,6 +145,38 @@ def test_an_older_result_is_replaced_only_when_asked(
     assert "exists" in capsys.readouterr().err
     assert call(*asked, "--um-per-px", 0.7, "--overwrite") == 0
     assert json.loads(run_file.read_text(encoding="utf-8"))["um_per_px"] == 0.7
+
+
+def test_what_is_done_is_not_done_again_and_one_table_holds_all(
+    pictures: list[Path], broken: Path, micro_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ("--model", micro_model, "--out", tmp_path / "out")
+    asked = ("classify", pictures[0].parent, *flags)
+    assert call(*asked) == 0
+    runs = {path: path.read_bytes() for path in (tmp_path / "out").glob("*/run.json")}
+    table = tmp_path / "areas of all.csv"
+    capsys.readouterr()
+    assert call("classify", pictures[0].parent, broken, *flags, "--device", "cpu", "--table", table) == 2
+    assert capsys.readouterr().out.count("(done before)") == 3
+    assert {path: path.read_bytes() for path in runs} == runs
+    rows = pd.read_csv(table)
+    assert set(rows["picture"]) == {str(path) for path in (*pictures, broken)}
+    assert rows.groupby("picture")["fraction_of_picture"].sum()[str(pictures[0])] == pytest.approx(1)
+    assert rows.loc[rows["picture"] == str(broken), "problem"].notna().all()
+    assert call(*asked, "--table", table) == 1
+    assert call(*asked, "--min-confidence", 0.9) == 2
+    assert "differs in options" in capsys.readouterr().err
+
+
+def test_two_pictures_of_one_name_do_not_overwrite_each_other(
+    pictures: list[Path], micro_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "elsewhere" / pictures[0].name
+    other.parent.mkdir()
+    other.write_bytes(pictures[0].read_bytes())
+    assert call("classify", pictures[0], other, "--model", micro_model, "--out", tmp_path / "out") == 1
+    assert str(other) in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter, validators
 
@@ -19,8 +19,6 @@ from napari_ore_minerals.errors import ModelError, OreMineralsError
 from napari_ore_minerals.maps.records import ClassifyOptions
 
 if TYPE_CHECKING:
-    from napari_ore_minerals.images.micrograph import Micrograph
-    from napari_ore_minerals.maps.mineral_map import MineralMap
     from napari_ore_minerals.models.classifier import Classifier
     from napari_ore_minerals.progress import Steps
 
@@ -56,6 +54,8 @@ def demo(
     """
     from napari_ore_minerals.images.simulation import SAMPLES
     from napari_ore_minerals.images.simulation import simulate as simulated
+    from napari_ore_minerals.maps.batch import batch_steps
+    from napari_ore_minerals.maps.files import read_result
 
     name, (seed, what) = next(iter(SAMPLES.items()))
     sample = simulated(seed, what)
@@ -63,11 +63,12 @@ def demo(
     write_png(path, sample.rgb)
     print(f"Simulated micrograph: {name} ({path})")
     classifier = _load(None, options)
-    micrograph = _open(path, um_per_px=sample.um_per_px)
-    mineral_map = _classified(micrograph, classifier, options)
-    folder = _written(mineral_map, micrograph, path, out, overwrite=True)
-    print_areas(mineral_map, truth=sample.mask)
-    print(f"\nLook at {folder / 'overlay.png'}")
+    steps = batch_steps([path], classifier, options, out=out, um_per_px=sample.um_per_px, overwrite=True)
+    (outcome,) = with_bar(steps)
+    if outcome.problem:
+        return fail(outcome.problem)
+    print_areas(read_result(outcome.folder), truth=sample.mask)
+    print(f"\nLook at {outcome.folder / 'overlay.png'}")
     print("Next: ore-minerals classify YOUR_PICTURE, or ore-minerals view YOUR_PICTURE for napari.")
     return 0
 
@@ -81,12 +82,17 @@ def classify(  # noqa: PLR0913 - a command's flags
     model: Path | None = None,
     um_per_px: _Scale | None = None,
     overwrite: bool = False,
+    table: Path | None = None,
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
     options: Annotated[ClassifyOptions, Parameter(name="*")] = _DEFAULTS,
 ) -> int:
     """Classify photographs of polished sections and write a result folder for each.
 
+    A picture whose result is there already, of the same model and options, is not classified again.
+
     Example: ore-minerals classify PS-07.tif --um-per-px 0.5 --out results
+
+    Example: ore-minerals classify photographs --out results --table areas.csv
 
     Parameters
     ----------
@@ -99,31 +105,44 @@ def classify(  # noqa: PLR0913 - a command's flags
     um_per_px
         Micrometres per pixel, for pictures that do not tell.
     overwrite
-        Replace older results.
+        Classify anew and replace older results.
+    table
+        CSV file to write with the areas of all pictures; it must not exist.
     json_output
         Print the results as JSON instead of tables.
     """
     paths = list(_pictures(pictures))
     if not paths:
         return fail("no pictures (PNG, JPEG, BMP, TIFF) were found in what was named")
-    classifier = _load(model, options)
-    failures, found = 0, []
-    for path in paths:
-        try:
-            micrograph = _open(path, um_per_px=um_per_px)
-            mineral_map = _classified(micrograph, classifier, options)
-            folder = _written(mineral_map, micrograph, path, out, overwrite=overwrite)
-        except (OreMineralsError, OSError, MemoryError) as error:
-            failures += 1
-            tell(f"{path.name}: {sentence(error)}")
-            found.append({"picture": str(path), "error": sentence(error)})
-            continue
-        found.append(as_json(mineral_map, path, folder))
+    if table is not None and table.exists():
+        return fail(f"{table} exists: name another file for the table")
+    from napari_ore_minerals.maps.batch import Outcome, area_table, batch_steps
+    from napari_ore_minerals.maps.files import write_areas
+
+    found: list[dict[str, Any]] = []
+
+    def show(outcome: Outcome) -> None:
+        for guess in outcome.guesses:
+            tell(f"{outcome.picture.name}: assumed {guess}")
+        if outcome.map is None:
+            tell(f"{outcome.picture.name}: {outcome.problem}")
+            found.append({"picture": str(outcome.picture), "error": outcome.problem})
+            return
+        found.append(as_json(outcome.map, outcome.picture, outcome.folder))
         if not json_output:
-            print(f"\n{path.name} -> {folder}")
-            print_areas(mineral_map)
+            before = " (done before)" if outcome.done_before else ""
+            print(f"\n{outcome.picture.name} -> {outcome.folder}{before}")
+            print_areas(outcome.map)
+
+    steps = batch_steps(
+        paths, _load(model, options), options, out=out, um_per_px=um_per_px, overwrite=overwrite
+    )
+    outcomes = with_bar(steps, update=show)
     if json_output:
         print(json.dumps(found, indent=2))
+    if table is not None:
+        write_areas(area_table(outcomes), table)
+    failures = sum(bool(outcome.problem) for outcome in outcomes)
     if failures:
         tell(f"{failures} of {len(paths)} pictures failed")
     return SOME_FAILED if failures else 0
@@ -267,29 +286,6 @@ def _load(model: Path | None, options: ClassifyOptions) -> Classifier:
     from napari_ore_minerals.models.classifier import Classifier
 
     return Classifier.load(model, device=options.device, precision=options.precision)
-
-
-def _open(path: Path, *, um_per_px: float | None) -> Micrograph:
-    from napari_ore_minerals.images.micrograph import Micrograph
-
-    micrograph = Micrograph.open(path, um_per_px=um_per_px)
-    for guess in micrograph.guesses:
-        tell(f"{path.name}: assumed {guess}")
-    return micrograph
-
-
-def _classified(micrograph: Micrograph, classifier: Classifier, options: ClassifyOptions) -> MineralMap:
-    from napari_ore_minerals.maps.predict import classify_steps
-
-    return with_bar(classify_steps(micrograph, classifier, options), title=micrograph.name)
-
-
-def _written(
-    mineral_map: MineralMap, micrograph: Micrograph, path: Path, out: Path | None, *, overwrite: bool
-) -> Path:
-    from napari_ore_minerals.maps.files import result_folder, write_result
-
-    return write_result(mineral_map, result_folder(path, out), micrograph=micrograph, overwrite=overwrite)
 
 
 def _pictures(named: list[Path]) -> Iterator[Path]:

@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
-def with_bar(steps: Steps[Result], title: str = "") -> Result:
-    """Drain steps with a bar on standard error."""
+def with_bar(steps: Steps[Result], title: str = "", *, update: Callable[[Any], None] | None = None) -> Result:
+    """Drain steps with a bar on standard error.
+
+    With `update` it is the end of a part that is told: each part has a bar of its own, and `update` is called
+    with what the part gave.
+    """
     from tqdm import tqdm
 
     from napari_ore_minerals.progress import run
@@ -33,10 +37,19 @@ def with_bar(steps: Steps[Result], title: str = "") -> Result:
         def show_step(progress: Progress) -> None:
             if interrupted.is_set():
                 raise KeyboardInterrupt
-            bar.total, bar.unit = progress.total, f" {progress.unit}"
-            bar.update(progress.done - bar.n)
             if progress.notice:
                 bar.write(progress.notice, file=sys.stderr)
+            if update is not None and progress.update is not None:
+                bar.clear()
+                update(progress.update)
+                bar.reset()
+                return
+            if progress.done < bar.n:
+                bar.reset()
+            if update is not None:
+                bar.set_description(progress.stage, refresh=False)
+            bar.total, bar.unit = progress.total, f" {progress.unit}"
+            bar.update(progress.done - bar.n)
 
         return run(steps, show_step)
 

@@ -1,0 +1,181 @@
+"""Many pictures with one model: a result folder for each, what is done already skipped, one table at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_ore_minerals.errors import OptionError, OreMineralsError, ResultError
+from napari_ore_minerals.images.micrograph import Micrograph
+from napari_ore_minerals.maps.areas import areas
+from napari_ore_minerals.maps.files import read_result, result_folder, write_result
+from napari_ore_minerals.maps.predict import classify_steps
+from napari_ore_minerals.maps.records import ClassifyOptions
+from napari_ore_minerals.progress import Progress, Steps, mapped
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from napari_ore_minerals.maps.mineral_map import MineralMap
+    from napari_ore_minerals.models.classifier import Classifier
+
+HOW_FAST = {"device": "auto", "precision": "auto", "batch_size": None}  # options that change no answer
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one picture: a map and its folder, or in one sentence why there is none.
+
+    Attributes
+    ----------
+    picture, folder : Path
+    map : MineralMap or None
+        Not kept in what `batch_steps` returns, since memory must not grow with the number of pictures.
+    areas : pandas.DataFrame or None
+        Its areas.
+    done_before : bool
+        The folder held this very result already, so that nothing was computed.
+    problem : str
+        Empty where there is a map.
+    guesses : tuple of str
+        What was assumed in reading the picture.
+    """
+
+    picture: Path
+    folder: Path
+    map: MineralMap | None = None
+    areas: pd.DataFrame | None = None
+    done_before: bool = False
+    problem: str = ""
+    guesses: tuple[str, ...] = ()
+
+
+def batch_steps(
+    pictures: Sequence[Path],
+    classifier: Classifier,
+    options: ClassifyOptions,
+    *,
+    out: Path | None = None,
+    um_per_px: float | None = None,
+    overwrite: bool = False,
+) -> Steps[list[Outcome]]:
+    """Classify pictures one after another; one that cannot be read or written does not stop the others.
+
+    Parameters
+    ----------
+    pictures
+        Files; no two of the same name where `out` is one folder for all.
+    classifier, options
+        For all of them.
+    out
+        Where the result folders go; None for beside each picture.
+    um_per_px
+        For pictures that do not tell.
+    overwrite
+        Classify anew, and replace results of another model or other options.
+
+    Yields
+    ------
+    Progress
+        In tiles of the picture at hand, whose name is the stage; ``update`` is an `Outcome` at its end.
+
+    Returns
+    -------
+    list of Outcome
+        In the order of the pictures; when sent True, of those that are finished.
+
+    Raises
+    ------
+    OptionError
+        If two pictures would have the same result folder.
+    """
+    folders = [result_folder(path, out) for path in pictures]
+    for number, folder in enumerate(folders):
+        if folder in folders[:number]:
+            raise OptionError(
+                f"{pictures[folders.index(folder)]} and {pictures[number]} would both be written to {folder}: "
+                "classify them in two runs, or without one folder for all"
+            )
+    outcomes: list[Outcome] = []
+    for path, folder in zip(pictures, folders, strict=True):
+        try:
+            outcome = yield from _one(
+                path, folder, classifier, options, um_per_px=um_per_px, overwrite=overwrite
+            )
+        except (OreMineralsError, OSError, MemoryError) as error:
+            outcome = Outcome(path, folder, problem=str(error) or type(error).__name__)
+        if outcome is None:
+            break
+        outcomes.append(replace(outcome, map=None))
+        if (yield Progress(1, 1, "pictures", path.name, update=outcome)):
+            break
+    return outcomes
+
+
+def area_table(outcomes: Iterable[Outcome]) -> pd.DataFrame:
+    """Areas of all pictures below each other, with the picture in the first column and what went wrong in the last."""
+    import pandas as pd
+
+    tables = []
+    for outcome in outcomes:
+        table = pd.DataFrame({"mineral": [""]}) if outcome.areas is None else outcome.areas.copy()
+        table.insert(0, "picture", str(outcome.picture))
+        table["problem"] = outcome.problem
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _one(
+    path: Path,
+    folder: Path,
+    classifier: Classifier,
+    options: ClassifyOptions,
+    *,
+    um_per_px: float | None,
+    overwrite: bool,
+) -> Steps[Outcome | None]:
+    """Classify one picture, unless its result is there; None if a stop was asked for in the middle."""
+    micrograph = Micrograph.open(path, um_per_px=um_per_px)
+    guesses = tuple(map(str, micrograph.guesses))
+    if folder.exists() and not overwrite:
+        older = _same_result(folder, micrograph, classifier, options)
+        return Outcome(path, folder, older, areas(older), done_before=True, guesses=guesses)
+    steps = classify_steps(micrograph, classifier, options)
+    mineral_map = yield from mapped(
+        steps, lambda at: Progress(at.done, at.total, "tiles", path.name, at.notice)
+    )
+    if not mineral_map.run.complete:
+        return None
+    write_result(mineral_map, folder, micrograph=micrograph, overwrite=overwrite)
+    return Outcome(path, folder, mineral_map, areas(mineral_map), guesses=guesses)
+
+
+def _same_result(
+    folder: Path, micrograph: Micrograph, classifier: Classifier, options: ClassifyOptions
+) -> MineralMap:
+    """Read the result that is there; `ResultError` if it is of another picture, model or other options."""
+    found = read_result(folder)
+    differences = [
+        what
+        for what, same in (
+            ("picture", found.picture.fingerprint == micrograph.fingerprint()),
+            ("model", found.model.weights_sha256 == classifier.card.weights_sha256),
+            ("scale", found.um_per_px == micrograph.um_per_px),
+            ("options", _answering(found.run.options) == _answering(options)),
+        )
+        if not same
+    ]
+    if not found.run.complete:
+        differences.append("being part of a run that was cancelled")
+    if differences:
+        raise ResultError(
+            f"{folder} exists and differs in {' and '.join(differences)}: choose another place with --out, "
+            "or ask to overwrite it"
+        )
+    return found
+
+
+def _answering(options: ClassifyOptions) -> ClassifyOptions:
+    return options.model_copy(update=HOW_FAST)
