@@ -102,7 +102,7 @@ def test_changes_are_what_the_journal_needs(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     journal.write(older)
     journal.write(made, taken)
-    assert journal.read(PICTURE) == [older[0], *newer[1:]]
+    assert list(journal.read(PICTURE).corrections) == [older[0], *newer[1:]]
 
 
 def test_corrections_come_back_by_picture_and_can_be_reverted(tmp_path: Path) -> None:
@@ -110,20 +110,20 @@ def test_corrections_come_back_by_picture_and_can_be_reverted(tmp_path: Path) ->
     mine, other = [correction(0, 0), correction(0, 1)], correction(5, 5, picture=OTHER)
     journal.write([*mine, other])
     again = Journal(tmp_path / "µ 日本")
-    assert again.read(PICTURE) == mine
-    assert again.read(OTHER) == [other]
-    assert again.read("d" * 64) == []
+    assert list(again.read(PICTURE).corrections) == mine
+    assert list(again.read(OTHER).corrections) == [other]
+    assert list(again.read("d" * 64).corrections) == []
     assert again.pictures() == [PICTURE, OTHER]
     again.forget(mine[:1])
-    assert journal.read(PICTURE) == mine[1:]
-    again.forget(journal.read(PICTURE))
-    assert journal.read(PICTURE) == []
+    assert list(journal.read(PICTURE).corrections) == mine[1:]
+    again.forget(list(journal.read(PICTURE).corrections))
+    assert list(journal.read(PICTURE).corrections) == []
 
 
 def test_the_same_cell_of_another_grid_is_another_correction(tmp_path: Path) -> None:
     both = [correction(0, 0), correction(0, 0, 2, stride_px=32)]
     Journal(tmp_path).write(both)
-    assert Journal(tmp_path).read(PICTURE) == both
+    assert list(Journal(tmp_path).read(PICTURE).corrections) == both
 
 
 @given(st.integers(0, 400), st.binary(max_size=20))
@@ -137,10 +137,10 @@ def test_a_torn_or_damaged_end_costs_that_line_only(
     content = path.read_bytes()
     path.write_bytes(content[: len(content) - cut] + rubbish)
     whole = content[: len(content) - cut].count(b"\n")
-    kept = journal.read(PICTURE)
+    kept = list(journal.read(PICTURE).corrections)
     assert kept[:whole] == [correction(row, 0) for row in range(whole)]
     journal.write([correction(9, 9)])
-    assert journal.read(PICTURE)[-1] == correction(9, 9)
+    assert list(journal.read(PICTURE).corrections)[-1] == correction(9, 9)
 
 
 @pytest.mark.parametrize("name", ["", "../x", "A" * 64, "a" * 63, "a" * 64 + "/.."])
@@ -166,7 +166,7 @@ def test_lines_of_others_are_left_out(tmp_path: Path) -> None:
         for fields in wrong:
             file.write(json.dumps(good | {"row": 8} | fields) + "\n")
         file.write("[]\nnull\n" + "[" * 3000 + "\n")
-    assert journal.read(PICTURE) == [correction(0, 0)]
+    assert list(journal.read(PICTURE).corrections) == [correction(0, 0)]
 
 
 def test_a_disk_that_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,6 +200,6 @@ def test_killed_while_writing_nothing_that_was_written_is_lost(tmp_path: Path, w
     time.sleep(wait_s)
     child.send_signal(signal.SIGKILL)
     written = 1 + len(child.stdout.read().split())
-    kept = Journal(tmp_path).read(PICTURE)
+    kept = list(Journal(tmp_path).read(PICTURE).corrections)
     assert 2 * written <= len(kept) <= 2 * written + 2
     assert kept[-1].row == (len(kept) - 1) // 2

@@ -1,28 +1,61 @@
 """The journal of corrections: every line on the disk within two seconds of its stroke.
 
-``<folder>/<fingerprint of the picture>.jsonl`` only ever grows: a line says that a cell was
-corrected, or that what was said of it is taken back.  A process that is killed can leave at
-most a torn last line, which is left out when reading and ended before the next one.
+``<folder>/<fingerprint of the picture>.jsonl`` only ever grows: a line says which picture it is, that a
+cell was corrected, or that what was said of it is taken back.  A process that is killed can leave
+at most a torn last line, which is left out when reading and ended before the next one.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from napari_ore_minerals.errors import DatasetError
-from napari_ore_minerals.models.durable import sync_folder
+from napari_ore_minerals.minerals import Mineral
 
 from .corrections import Cell, Correction
+from .log_lines import append_lines
 
 MAX_JOURNAL_BYTES = 256 << 20
-_MAX_LINE_BYTES = 4096
+_MAX_LINE_BYTES = 1 << 17  # a picture with 255 minerals
+
+
+class PictureNote(BaseModel):
+    """Which picture corrections are of.
+
+    Attributes
+    ----------
+    picture : str
+        Its fingerprint.
+    name : str
+    path : str or None
+        Its file, where it has one.
+    um_per_px : float or None
+    um_per_px_source : str
+    minerals : tuple of Mineral
+        What the codes of its corrections mean.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    picture: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    name: Annotated[str, StringConstraints(max_length=1000)]
+    path: Annotated[str, StringConstraints(max_length=4096)] | None = None
+    um_per_px: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    um_per_px_source: Annotated[str, StringConstraints(max_length=200)] = ""
+    minerals: Annotated[tuple[Mineral, ...], Field(min_length=1, max_length=255)]
+
+
+class Lessons(NamedTuple):
+    """What a journal holds: of which picture, and the corrections in the order in which they were made."""
+
+    note: PictureNote | None = None
+    corrections: tuple[Correction, ...] = ()
 
 
 class Journal:
@@ -51,31 +84,26 @@ class Journal:
         lines: dict[str, list[bytes]] = {}
         for action, corrections in (("set", made), ("unset", taken_back)):
             for correction in corrections:
-                record = {"action": action} | correction.model_dump()
-                line = json.dumps(record, separators=(",", ":"), ensure_ascii=True).encode() + b"\n"
-                lines.setdefault(correction.picture, []).append(line)
+                lines.setdefault(correction.picture, []).append(_line(action, correction))
         for picture, parts in lines.items():
-            self._append(self._path(picture), b"".join(parts))
+            self._append(self.path(picture), b"".join(parts))
 
-    def read(self, picture: str) -> list[Correction]:
-        """Corrections of a picture that hold, in the order in which they were made.
+    def note(self, picture: PictureNote) -> None:
+        """Write which picture it is, where it lies and what its minerals are called; errors as `write`."""
+        self._append(self.path(picture.picture), _line("picture", picture))
 
-        Lines that cannot be read are left out.
+    def read(self, picture: str) -> Lessons:
+        """Corrections of a picture that hold, and the last that was noted of it; empty where there is no journal.
 
         Raises
         ------
         DatasetError
             If the journal is there and cannot be read.
         """
-        holding: dict[tuple[Cell, int, int], Correction] = {}
-        for action, correction in self._records(self._path(picture)):
-            if correction.picture != picture:
-                continue
-            key = (correction.cell, correction.tile_px, correction.stride_px)
-            holding.pop(key, None)
-            if action == "set":
-                holding[key] = correction
-        return list(holding.values())
+        path = self.path(picture)
+        found = read_corrections(path) if path.exists() else Lessons()
+        mine = tuple(one for one in found.corrections if one.picture == picture)
+        return Lessons(found.note, mine)
 
     def pictures(self) -> list[str]:
         """Fingerprints of the pictures that have a journal."""
@@ -87,7 +115,8 @@ class Journal:
         """Take corrections back, one or all."""
         self.write((), list(corrections))
 
-    def _path(self, picture: str) -> Path:
+    def path(self, picture: str) -> Path:
+        """Return the file of a picture's journal, which need not be there."""
         if len(picture) != 64 or not set(picture) <= set("0123456789abcdef"):
             raise DatasetError(f"{picture[:80]!r} is no fingerprint of a picture")
         return self.folder / f"{picture}.jsonl"
@@ -96,30 +125,12 @@ class Journal:
         try:
             with self._lock:
                 self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                fresh = not path.exists()
-                with path.open("a+b", buffering=0) as file:
-                    if _torn(file):
-                        lines = b"\n" + lines
-                    if file.write(lines) != len(lines):
-                        raise OSError(f"only a part of {len(lines)} bytes could be written")
-                    os.fsync(file.fileno())
-                if fresh:
-                    sync_folder(path.parent)
+                append_lines(path, lines)
         except OSError as error:
             raise DatasetError(
                 f"corrections could not be written to {path} ({error.strerror or error}): they are kept in "
                 "memory only; make room or choose another folder"
             ) from error
-
-    def _records(self, path: Path) -> list[tuple[str, Correction]]:
-        try:
-            with path.open("rb") as file:
-                content = file.read(MAX_JOURNAL_BYTES)
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from error
-        return [record for line in content.split(b"\n") if (record := _parsed(line)) is not None]
 
 
 def default_folder() -> Path:
@@ -129,22 +140,47 @@ def default_folder() -> Path:
     return Path(user_data_path("napari-ore-minerals"), "corrections")
 
 
-def _parsed(line: bytes) -> tuple[str, Correction] | None:
+def read_corrections(path: Path) -> Lessons:
+    """Read a journal; lines that cannot be read are left out.
+
+    Raises
+    ------
+    DatasetError
+        If the file cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_JOURNAL_BYTES)
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from error
+    note: PictureNote | None = None
+    holding: dict[tuple[str, Cell, int, int], Correction] = {}
+    for line in content.split(b"\n"):
+        action, record = _parsed(line)
+        if isinstance(record, PictureNote):
+            note = record
+        elif record is not None:
+            key = (record.picture, record.cell, record.tile_px, record.stride_px)
+            holding.pop(key, None)
+            if action == "set":
+                holding[key] = record
+    return Lessons(note, tuple(holding.values()))
+
+
+def _line(action: str, record: BaseModel) -> bytes:
+    fields = {"action": action} | record.model_dump(mode="json")
+    return json.dumps(fields, separators=(",", ":"), ensure_ascii=True).encode() + b"\n"
+
+
+def _parsed(line: bytes) -> tuple[str, Correction | PictureNote | None]:
     """Read one line; None for what is torn, damaged or of another program."""
     if not line or len(line) > _MAX_LINE_BYTES:
-        return None
+        return "", None
     try:
         record: Any = json.loads(line)
         action = record.pop("action")
-        correction = Correction.model_validate(record)
+        if action == "picture":
+            return action, PictureNote.model_validate_json(json.dumps(record))
+        return (action, Correction.model_validate(record)) if action in ("set", "unset") else ("", None)
     except (ValueError, RecursionError, ValidationError, AttributeError, KeyError, TypeError):
-        return None
-    return (action, correction) if action in ("set", "unset") else None
-
-
-def _torn(file: Any) -> bool:
-    """Whether a file ends in the middle of a line."""
-    if not file.seek(0, os.SEEK_END):
-        return False
-    file.seek(-1, os.SEEK_END)
-    return bool(file.read(1) != b"\n")
+        return "", None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from napari_ore_minerals.minerals import MineralTable
 from napari_ore_minerals.models.durable import sync
 
 from .collection import TileDataset, TileLabel, with_labels
+from .log_lines import torn
 from .naming import mineral_name
 from .sorting import Change, Sorting, with_mineral
 
@@ -56,7 +56,7 @@ class SortingJournal:
         try:
             self._lock.acquire()
             self._file = self.path.open("a+b", buffering=0)
-            if _torn(self._file):
+            if torn(self._file):
                 self._file.write(b"\n")
         except Timeout as error:
             raise DatasetError(f"{folder} is being sorted in another viewer: close that one first") from error
@@ -213,11 +213,3 @@ def _label(record: dict[str, Any]) -> TileLabel | None:
     if [type(value) for value in fields] != [str, str, bool, bool]:
         return None
     return TileLabel(*fields[1:])  # type: ignore[arg-type]  # seen to be so
-
-
-def _torn(file: Any) -> bool:
-    """Whether a file ends in the middle of a line."""
-    if not file.seek(0, os.SEEK_END):
-        return False
-    file.seek(-1, os.SEEK_END)
-    return bool(file.read(1) != b"\n")

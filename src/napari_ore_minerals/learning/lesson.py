@@ -1,0 +1,203 @@
+"""Lesson: what a user has said of one map, as a value: every step gives a new one, and undoing goes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+from napari_ore_minerals.minerals import UNCLASSIFIED, MineralTable
+
+from .corrections import Cell, Correction, with_mineral, without_mineral
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_ore_minerals.maps.mineral_map import MineralMap
+
+
+class Stroke(NamedTuple):
+    """What painting changed.
+
+    Attributes
+    ----------
+    said : dict
+        Codes by cell.
+    erased : tuple of Cell
+        Painted over with "unclassified": what was said of them is taken back.
+    unknown : dict
+        Values that are no mineral, with the number of cells: pointed out, never learnt.
+    """
+
+    said: dict[Cell, int]
+    erased: tuple[Cell, ...]
+    unknown: dict[int, int]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a user has said of one map.
+
+    Attributes
+    ----------
+    base : MineralMap
+        As the model gave it; it is never changed.
+    minerals : MineralTable
+        Those of the map, with the user's own and without those that were left out.
+    said : mapping of Cell to Correction
+        In the order in which it was said.
+    """
+
+    base: MineralMap
+    minerals: MineralTable
+    said: Mapping[Cell, Correction] = field(default_factory=dict)
+    _before: Lesson | None = field(default=None, repr=False, compare=False)
+    _after: Lesson | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, mineral_map: MineralMap) -> Lesson:
+        """Begin with a map of which nothing was said."""
+        return cls(mineral_map, mineral_map.minerals)
+
+    @property
+    def corrections(self) -> tuple[Correction, ...]:
+        """What was said, in order."""
+        return tuple(self.said.values())
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a step to go back."""
+        return self._before is not None
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether a step was undone."""
+        return self._after is not None
+
+    def say(self, cells: Mapping[Cell, int], *, erased: Iterable[Cell] = (), now: str = "") -> Lesson:
+        """Say what cells are, and take back what was said of others, in one step.
+
+        Saying what the model said confirms it; saying what was said already changes nothing.
+
+        Raises
+        ------
+        KeyError
+            If a code is of no mineral of this lesson.
+        """
+        said = {cell: one for cell, one in self.said.items() if cell not in set(erased)}
+        for cell, code in cells.items():
+            self.minerals.by_code(code)
+            if cell not in said or said[cell].code != code:
+                said.pop(cell, None)
+                said[cell] = self._correction(cell, code, now)
+        return self if said == dict(self.said) else self._next(said=said)
+
+    def take_back(self, cells: Iterable[Cell]) -> Lesson:
+        """Take back what was said of cells."""
+        return self.say({}, erased=cells)
+
+    def take_back_all(self) -> Lesson:
+        """Take back everything."""
+        return self.take_back(tuple(self.said))
+
+    def with_mineral(
+        self, *, name: str, symbol: str, colour: str, kind: Literal["ore", "gangue"] = "ore"
+    ) -> Lesson:
+        """Add a mineral; `DatasetError` if name, symbol or colour is not valid or taken."""
+        table = with_mineral(self.minerals, name=name, symbol=symbol, colour=colour, kind=kind)
+        return self._next(minerals=table)
+
+    def without_mineral(self, code: int) -> Lesson:
+        """Leave a mineral out, and take back what was said of it; `DatasetError` if it is none, or too few remain."""
+        said = {cell: one for cell, one in self.said.items() if one.code != code}
+        return self._next(minerals=without_mineral(self.minerals, code), said=said)
+
+    def with_older(self, corrections: Iterable[Correction], minerals: Iterable[object] = ()) -> Lesson:
+        """Take over corrections of this picture and grid that were made earlier.
+
+        Parameters
+        ----------
+        corrections
+            Those of another picture or grid are left out, as are codes that are of no mineral.
+        minerals : iterable of Mineral
+            What their codes meant, if not what they mean now; they are matched by name, and those that are not
+            here are added.
+        """
+        names = {mineral.code: mineral for mineral in minerals}  # type: ignore[attr-defined]
+        lesson, said = self, dict(self.said)
+        fingerprint = self.base.picture.fingerprint
+        for one in corrections:
+            if not one.is_of(fingerprint, self.base.grid) or one.cell in said:
+                continue
+            code = one.code
+            if (meant := names.get(code)) is not None:
+                if meant.name not in {mineral.name for mineral in lesson.minerals}:
+                    lesson = lesson.with_mineral(
+                        name=meant.name, symbol=meant.symbol, colour=meant.colour, kind=meant.kind
+                    )
+                code = lesson.minerals.by_name(meant.name).code
+            if code in lesson.minerals.codes:
+                said[one.cell] = self._correction(one.cell, code, one.time)
+        return self if said == dict(self.said) else self._next(said=said, minerals=lesson.minerals)
+
+    def undo(self) -> Lesson:
+        """Go back one step; the lesson itself where there is none."""
+        return self if self._before is None else replace(self._before, _after=self)
+
+    def redo(self) -> Lesson:
+        """Do again what was undone; the lesson itself where nothing was."""
+        return self if self._after is None else replace(self._after, _before=replace(self, _after=None))
+
+    def answers(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return labels with what was said laid over them."""
+        found = labels.copy()
+        for cell, one in self.said.items():
+            found[cell] = one.code
+        return found
+
+    def _next(
+        self, *, said: Mapping[Cell, Correction] | None = None, minerals: MineralTable | None = None
+    ) -> Lesson:
+        return Lesson(
+            self.base,
+            self.minerals if minerals is None else minerals,
+            self.said if said is None else said,
+            _before=replace(self, _after=None),
+        )
+
+    def _correction(self, cell: Cell, code: int, now: str) -> Correction:
+        grid = self.base.grid
+        return Correction(
+            picture=self.base.picture.fingerprint,
+            row=cell.row,
+            column=cell.column,
+            tile_px=grid.tile_px,
+            stride_px=grid.stride_px,
+            height_px=grid.height_px,
+            width_px=grid.width_px,
+            code=code,
+            kind="confirmed" if self.base.labels[cell] == code else "corrected",
+            time=now or datetime.now(UTC).isoformat(timespec="seconds"),
+            model=self.base.model.weights_sha256,
+        )
+
+
+def stroke(seen: NDArray[np.integer], painted: NDArray[np.integer], minerals: MineralTable) -> Stroke:
+    """Compare what was last written on a layer with what stands there now.
+
+    Parameters
+    ----------
+    seen, painted : (rows, columns) int arrays
+        Undoing and redoing in napari send no event of painting, therefore values are compared.
+    """
+    cells = [Cell(int(row), int(column)) for row, column in np.argwhere(seen != painted)]
+    values = {cell: int(painted[cell]) for cell in cells}
+    said = {cell: value for cell, value in values.items() if value in minerals.codes}
+    unknown: dict[int, int] = {}
+    for value in values.values():
+        if value != UNCLASSIFIED and value not in minerals.codes:
+            unknown[value] = unknown.get(value, 0) + 1
+    return Stroke(said, tuple(cell for cell, value in values.items() if value == UNCLASSIFIED), unknown)
