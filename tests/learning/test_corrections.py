@@ -22,11 +22,12 @@ from napari_ore_minerals.learning.corrections import (
     changes,
     counts,
     found_corrections,
+    merged,
     with_mineral,
     without_mineral,
 )
-from napari_ore_minerals.learning.journal import Journal
-from napari_ore_minerals.minerals import DEFAULT_MINERALS
+from napari_ore_minerals.learning.journal import Journal, PictureNote
+from napari_ore_minerals.minerals import DEFAULT_MINERALS, Mineral, MineralTable
 
 PICTURE, OTHER, MODEL = "a" * 64, "b" * 64, "c" * 64
 
@@ -178,7 +179,7 @@ def test_a_disk_that_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
 CHILD = """
 import sys
 from test_corrections import correction
-from napari_ore_minerals.learning.journal import Journal
+from napari_ore_minerals.learning.journal import Journal, PictureNote
 journal = Journal(sys.argv[1])
 for row in range(10**6):
     journal.write([correction(row, 0), correction(row, 1)])
@@ -203,3 +204,46 @@ def test_killed_while_writing_nothing_that_was_written_is_lost(tmp_path: Path, w
     kept = list(Journal(tmp_path).read(PICTURE).corrections)
     assert 2 * written <= len(kept) <= 2 * written + 2
     assert kept[-1].row == (len(kept) - 1) // 2
+
+
+def test_what_codes_meant_when_it_was_said_holds(tmp_path: Path) -> None:
+    """Two models may number their minerals differently: what was said with one is not misread with the other."""
+    galena = with_mineral(DEFAULT_MINERALS, name="galena", symbol="Gn", colour="#112233")
+    turned = MineralTable.of(
+        [
+            *(
+                mineral.model_copy(update={"code": 8 - mineral.code})
+                for mineral in reversed(DEFAULT_MINERALS.minerals)
+            ),
+            Mineral(code=9, name="gunningite", symbol="Gn", colour="#000000"),
+        ]
+    )
+    journal = Journal(tmp_path)
+    journal.note(PictureNote(picture=PICTURE, name="a", minerals=galena.minerals))
+    journal.write([correction(0, 0, 3), correction(0, 1, 7)])
+    journal.note(PictureNote(picture=PICTURE, name="a", minerals=turned.minerals))
+    journal.write([correction(1, 1, 3)])
+    found = journal.read(PICTURE)
+    assert found.note is not None
+    table = MineralTable.of(found.note.minerals)
+    names = {one.cell: table.by_code(one.code).name for one in found.corrections}
+    assert names == {(0, 0): "gold", (0, 1): "galena", (1, 1): "stibnite"}
+    assert table.by_name("galena").symbol == "Gn2"
+    journal.note(PictureNote(picture=PICTURE, name="a", minerals=galena.minerals))
+    assert [one.code for one in journal.read(PICTURE).corrections] == [3, 7, 5]
+
+
+def test_tables_are_brought_together_by_name() -> None:
+    assert merged(DEFAULT_MINERALS, DEFAULT_MINERALS) == (
+        DEFAULT_MINERALS,
+        {code: code for code in range(1, 7)},
+    )
+    strange = Mineral(code=1, name="Gng", symbol="py", colour="#000000", kind="gangue")
+    table, codes = merged(DEFAULT_MINERALS, [strange])
+    assert codes == {1: 7}
+    assert (table[-1].name, table[-1].symbol, table[-1].kind) == ("Gng", "py2", "gangue")
+
+
+def test_a_note_with_a_mineral_twice_is_no_note() -> None:
+    with pytest.raises(ValueError, match="share a code"):
+        PictureNote(picture=PICTURE, name="a", minerals=(DEFAULT_MINERALS[0],) * 2)

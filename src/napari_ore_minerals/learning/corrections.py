@@ -232,6 +232,36 @@ def without_mineral(minerals: MineralTable, code: int) -> MineralTable:
     return MineralTable.of([mineral for mineral in minerals if mineral.code != code])
 
 
+def merged(minerals: MineralTable, others: Iterable[Mineral]) -> tuple[MineralTable, dict[int, int]]:
+    """Bring minerals of another table into this one, by name: codes differ from model to model.
+
+    Returns
+    -------
+    table
+        With those that were missing, under free codes; one whose symbol is taken gets another symbol.
+    codes
+        What the codes of the others are in it.
+
+    Raises
+    ------
+    DatasetError
+        If there are no more codes.
+    """
+    names, codes = {mineral.name.casefold(): mineral.code for mineral in minerals}, {}
+    for mineral in others:
+        name = mineral.name.casefold()
+        if name not in names:
+            taken = {text.casefold() for known in minerals for text in (known.symbol, known.name)}
+            free = (f"{mineral.symbol[:36]}{number}" for number in range(2, LARGEST_CODE + 3))
+            symbols = (symbol for symbol in (mineral.symbol, *free) if symbol.casefold() not in taken)
+            minerals = with_mineral(
+                minerals, name=mineral.name, symbol=next(symbols), colour=mineral.colour, kind=mineral.kind
+            )
+            names[name] = minerals[-1].code
+        codes[mineral.code] = names[name]
+    return minerals, codes
+
+
 def painted_map(mineral_map: MineralMap, corrections: Iterable[Correction]) -> MineralMap:
     """Return the map with the corrections of its picture and grid laid over its labels."""
     labels = mineral_map.labels.copy()

@@ -13,16 +13,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from napari_ore_minerals.errors import DatasetError
-from napari_ore_minerals.minerals import Mineral
+from napari_ore_minerals.minerals import Mineral, MineralTable
 
-from .corrections import Cell, Correction
+from .corrections import Cell, Correction, merged
 from .log_lines import append_lines
 
 MAX_JOURNAL_BYTES = 256 << 20
 _MAX_LINE_BYTES = 1 << 17  # a picture with 255 minerals
+_Key = tuple[str, Cell, int, int]
 
 
 class PictureNote(BaseModel):
@@ -49,6 +50,11 @@ class PictureNote(BaseModel):
     um_per_px: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     um_per_px_source: Annotated[str, StringConstraints(max_length=200)] = ""
     minerals: Annotated[tuple[Mineral, ...], Field(min_length=1, max_length=255)]
+
+    @field_validator("minerals")
+    @classmethod
+    def _unique(cls, minerals: tuple[Mineral, ...]) -> tuple[Mineral, ...]:
+        return MineralTable.of(minerals).minerals
 
 
 class Lessons(NamedTuple):
@@ -143,6 +149,8 @@ def default_folder() -> Path:
 def read_corrections(path: Path) -> Lessons:
     """Read a journal; lines that cannot be read are left out.
 
+    Where the picture was noted again with other codes, corrections before it are given these by name.
+
     Raises
     ------
     DatasetError
@@ -154,17 +162,27 @@ def read_corrections(path: Path) -> Lessons:
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from error
     note: PictureNote | None = None
-    holding: dict[tuple[str, Cell, int, int], Correction] = {}
+    holding: dict[_Key, Correction] = {}
     for line in content.split(b"\n"):
         action, record = _parsed(line)
         if isinstance(record, PictureNote):
-            note = record
+            note = record if note is None else _renamed(record, note, holding)
         elif record is not None:
             key = (record.picture, record.cell, record.tile_px, record.stride_px)
             holding.pop(key, None)
             if action == "set":
                 holding[key] = record
     return Lessons(note, tuple(holding.values()))
+
+
+def _renamed(newer: PictureNote, older: PictureNote, holding: dict[_Key, Correction]) -> PictureNote:
+    """Give corrections that hold the codes that their minerals have from now on."""
+    used = {one.code for one in holding.values()}
+    meant = [mineral for mineral in older.minerals if mineral.code in used]
+    table, codes = merged(MineralTable.of(newer.minerals), meant)
+    for key, one in holding.items():
+        holding[key] = one.model_copy(update={"code": codes.get(one.code, one.code)})
+    return newer.model_copy(update={"minerals": table.minerals})
 
 
 def _line(action: str, record: BaseModel) -> bytes:
