@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("napari")
 
+from napari_ore_minerals.learning import journal
 from napari_ore_minerals.widgets import memory
 from napari_ore_minerals.widgets.classify import ClassifyDock
 
@@ -18,6 +19,7 @@ from napari_ore_minerals.widgets.classify import ClassifyDock
 @pytest.fixture(autouse=True)
 def _nothing_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(memory, "user_config_path", lambda _: tmp_path / "config")
+    monkeypatch.setattr(journal, "default_folder", lambda: tmp_path / "corrections")
 
 
 @pytest.fixture

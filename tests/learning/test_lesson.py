@@ -37,8 +37,8 @@ def test_a_stroke_is_what_differs(seen: np.ndarray, painted: np.ndarray) -> None
     found = stroke(seen, painted, DEFAULT_MINERALS)
     changed = {Cell(*map(int, cell)) for cell in np.argwhere(seen != painted)}
     assert set(found.said) == {cell for cell in changed if 1 <= painted[cell] <= 6}
-    assert set(found.erased) == {cell for cell in changed if painted[cell] == 0}
-    assert sum(found.unknown.values()) == len(changed) - len(found.said) - len(found.erased)
+    assert set(found.blank) == {cell for cell in changed if painted[cell] == 0}
+    assert sum(found.unknown.values()) == len(changed) - len(found.said) - len(found.blank)
     assert not set(found.unknown) & set(range(7))
 
 

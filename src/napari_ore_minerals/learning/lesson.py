@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -26,14 +26,14 @@ class Stroke(NamedTuple):
     ----------
     said : dict
         Codes by cell.
-    erased : tuple of Cell
-        Painted over with "unclassified": what was said of them is taken back.
+    blank : tuple of Cell
+        Painted over with "unclassified".
     unknown : dict
         Values that are no mineral, with the number of cells: pointed out, never learnt.
     """
 
     said: dict[Cell, int]
-    erased: tuple[Cell, ...]
+    blank: tuple[Cell, ...]
     unknown: dict[int, int]
 
 
@@ -49,11 +49,14 @@ class Lesson:
         Those of the map, with the user's own and without those that were left out.
     said : mapping of Cell to Correction
         In the order in which it was said.
+    blank : frozenset of Cell
+        Painted over with "unclassified": shown so, and nothing is learnt from them.
     """
 
     base: MineralMap
     minerals: MineralTable
     said: Mapping[Cell, Correction] = field(default_factory=dict)
+    blank: frozenset[Cell] = frozenset()
     _before: Lesson | None = field(default=None, repr=False, compare=False)
     _after: Lesson | None = field(default=None, repr=False, compare=False)
 
@@ -77,8 +80,8 @@ class Lesson:
         """Whether a step was undone."""
         return self._after is not None
 
-    def say(self, cells: Mapping[Cell, int], *, erased: Iterable[Cell] = (), now: str = "") -> Lesson:
-        """Say what cells are, and take back what was said of others, in one step.
+    def say(self, cells: Mapping[Cell, int], *, blank: Iterable[Cell] = (), now: str = "") -> Lesson:
+        """Say what cells are, and that others are to be left unclassified, in one step.
 
         Saying what the model said confirms it; saying what was said already changes nothing.
 
@@ -87,21 +90,24 @@ class Lesson:
         KeyError
             If a code is of no mineral of this lesson.
         """
-        said = {cell: one for cell, one in self.said.items() if cell not in set(erased)}
+        emptied = frozenset(blank)
+        said = {cell: one for cell, one in self.said.items() if cell not in emptied}
         for cell, code in cells.items():
             self.minerals.by_code(code)
             if cell not in said or said[cell].code != code:
                 said.pop(cell, None)
                 said[cell] = self._correction(cell, code, now)
-        return self if said == dict(self.said) else self._next(said=said)
+        return self._changed(said, (self.blank | emptied) - cells.keys())
 
     def take_back(self, cells: Iterable[Cell]) -> Lesson:
         """Take back what was said of cells."""
-        return self.say({}, erased=cells)
+        named = frozenset(cells)
+        said = {cell: one for cell, one in self.said.items() if cell not in named}
+        return self._changed(said, self.blank - named)
 
     def take_back_all(self) -> Lesson:
         """Take back everything."""
-        return self.take_back(tuple(self.said))
+        return self.take_back((*self.said, *self.blank))
 
     def with_mineral(
         self, *, name: str, symbol: str, colour: str, kind: Literal["ore", "gangue"] = "ore"
@@ -156,17 +162,17 @@ class Lesson:
         found = labels.copy()
         for cell, one in self.said.items():
             found[cell] = one.code
+        for cell in self.blank:
+            found[cell] = UNCLASSIFIED
         return found
 
-    def _next(
-        self, *, said: Mapping[Cell, Correction] | None = None, minerals: MineralTable | None = None
-    ) -> Lesson:
-        return Lesson(
-            self.base,
-            self.minerals if minerals is None else minerals,
-            self.said if said is None else said,
-            _before=replace(self, _after=None),
-        )
+    def _changed(self, said: Mapping[Cell, Correction], blank: frozenset[Cell]) -> Lesson:
+        if said == dict(self.said) and blank == self.blank:
+            return self
+        return self._next(said=said, blank=blank)
+
+    def _next(self, **changes: Any) -> Lesson:
+        return replace(self, **changes, _before=replace(self, _after=None), _after=None)
 
     def _correction(self, cell: Cell, code: int, now: str) -> Correction:
         grid = self.base.grid

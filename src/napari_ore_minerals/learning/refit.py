@@ -92,6 +92,13 @@ def refitted_map(
     return _as_the_user_said(answers, mine)
 
 
+def with_minerals(mineral_map: MineralMap, minerals: MineralTable) -> MineralMap:
+    """Answer in another table: with minerals that the model does not know, which begin small, or without some."""
+    if minerals == mineral_map.minerals:
+        return mineral_map
+    return _with_moves(mineral_map, minerals, np.zeros((*mineral_map.grid.shape, len(minerals))))
+
+
 def examples_of(
     mineral_map: MineralMap,
     features: CellFeatures,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from inspect import unwrap
 from pathlib import Path
@@ -26,10 +27,12 @@ from napari_ore_minerals.widgets.hints import EmptyHint, Status
 from napari_ore_minerals.widgets.input_form import InputForm, Plan
 from napari_ore_minerals.widgets.jobs import Worker
 from napari_ore_minerals.widgets.layers import MINERALS, warm_up
+from napari_ore_minerals.widgets.learn_section import LearnSection
 from napari_ore_minerals.widgets.result_panel import ResultPanel
 from napari_ore_minerals.widgets.run_bar import RunBar, duration
 from napari_ore_minerals.widgets.session import Session
 from napari_ore_minerals.widgets.settings import apply_settings
+from napari_ore_minerals.widgets.teaching import Teaching
 
 if TYPE_CHECKING:
     import napari
@@ -63,6 +66,9 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
         self.form = InputForm(self._viewer)
         apply_settings(self.form.options)
         self.run_bar, self.result = RunBar(), ResultPanel()
+        self.teaching = Teaching(self._viewer, self.worker)
+        self.result.taught = self._taught
+        self.learn = LearnSection(self.teaching)
         self.device, self.status, self.empty = QLabel(), Status(), EmptyHint()
         self._lay_out()
         self._warm_up = QTimer(self)
@@ -214,7 +220,13 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
         self._ended(why)
 
     def _look(self, _: object = None) -> None:
-        self.result.look_at(self.session.overlay_in_view(self.form.pictures.layer))
+        overlay = self.session.overlay_in_view(self.form.pictures.layer)
+        self.result.look_at(overlay)
+        self.teaching.look_at(overlay)
+        self.learn.setVisible(overlay is not None)
+
+    def _taught(self) -> Counter[int]:
+        return Counter(one.code for one in self.teaching.corrections)
 
     def _show_device(self, ready: Ready) -> None:
         self._ready = ready
@@ -243,7 +255,7 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
         column.setContentsMargins(9, 6, 9, 9)
         column.setSpacing(9)
         column.addLayout(header)
-        for widget in (self.empty, self.form, self.run_bar, self.status, self.result):
+        for widget in (self.empty, self.form, self.run_bar, self.status, self.result, self.learn):
             column.addWidget(widget)
         column.addStretch(1)
         area = QScrollArea()
@@ -277,11 +289,14 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
         self.result.command_wanted.connect(self._copy_command)
         self.result.told.connect(self.status.say)
         self.result.failed.connect(self.status.complain)
+        self.teaching.followed.connect(lambda _: self.result.refill())
+        self.teaching.failed.connect(self.status.complain)
         self._viewer.layers.selection.events.active.connect(self._look)
         self.destroyed.connect(partial(ClassifyDock._closed, self))
 
     def _closed(self, _: object = None) -> None:
         """End process and threads, and listen to the viewer no more; Qt's part of the dock is gone already."""
+        self.teaching.close()
         self.worker.close()
         self.background.close()
         self._viewer.layers.selection.events.active.disconnect(self._look)

@@ -21,12 +21,16 @@ from napari_ore_minerals.widgets.messages import (
     Done,
     Ended,
     Failed,
+    Follow,
+    Followed,
     Load,
+    NotFollowed,
     PictureFacts,
     Ready,
     Run,
     Stop,
 )
+from napari_ore_minerals.widgets.pupils import GONE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +38,9 @@ if TYPE_CHECKING:
     from napari_ore_minerals.images.micrograph import Micrograph
     from napari_ore_minerals.images.pixels import Window
     from napari_ore_minerals.images.tiles import TileGrid
+    from napari_ore_minerals.learning.corrections import Cell, Correction
     from napari_ore_minerals.maps.records import ClassifyOptions
+    from napari_ore_minerals.minerals import MineralTable
 
 POLL_MS = 40
 CANCEL_SECONDS = 0.7
@@ -90,6 +96,7 @@ class Worker(QObject):  # type: ignore[misc]
     Signals, all in the main thread: ``ready(Ready)``, ``started()``, ``advanced(Gathered)``,
     ``noticed(str)``, ``finished(MineralMap)``, ``cut_short(Gathered)`` after a cancel that the process did
     not answer in time, ``failed(str)``.  Each ``started`` is followed by exactly one of the last three.
+    ``followed(Followed)`` and ``not_followed(str)`` answer the newest `follow`.
     """
 
     ready = Signal(object)
@@ -99,6 +106,8 @@ class Worker(QObject):  # type: ignore[misc]
     finished = Signal(object)
     cut_short = Signal(object)
     failed = Signal(str)
+    followed = Signal(object)
+    not_followed = Signal(str)
 
     def __init__(self, command: Sequence[str] = COMMAND) -> None:
         super().__init__()
@@ -106,6 +115,7 @@ class Worker(QObject):  # type: ignore[misc]
         self._child: ChildProcess | None = None
         self._running: Gathered | None = None
         self._loading = False
+        self._following = 0  # the newest wish that waits for its answer
         self._closed = False
         self._jobs = count(1)
         self._poll = QTimer(self)
@@ -144,6 +154,21 @@ class Worker(QObject):  # type: ignore[misc]
         self._living().send(Order(task.open_picture, run, job))
         self.started.emit()
 
+    def follow(
+        self,
+        picture: str,
+        grid: TileGrid,
+        corrections: tuple[Correction, ...],
+        minerals: MineralTable,
+        *,
+        seen: frozenset[Cell] = frozenset(),
+    ) -> None:
+        """Let the map of a classified picture follow corrections; an older wish is not answered any more."""
+        if self._closed:
+            return
+        self._following = next(self._jobs)
+        self._living().send(Follow(self._following, picture, grid, corrections, minerals, seen))
+
     def cancel(self) -> None:
         """Ask for what is known so far; after `CANCEL_SECONDS` without an answer the process is killed."""
         if self._running is not None and self._running.stopped is None and self._child is not None:
@@ -180,7 +205,7 @@ class Worker(QObject):  # type: ignore[misc]
             self._end_run()
             self._drop_child()
             self.cut_short.emit(running)
-        if self._running is None and not self._loading:
+        if self._running is None and not self._loading and not self._following:
             self._poll.stop()
 
     def _take(self, message: object) -> None:
@@ -190,6 +215,8 @@ class Worker(QObject):  # type: ignore[misc]
             self.ready.emit(message)
         elif isinstance(message, Ended):
             self._take_end(message)
+        elif isinstance(message, Followed | NotFollowed):
+            self._take_following(message)
         elif isinstance(message, Failed) and message.job == 0:
             self._loading = False
             self.noticed.emit(message.sentence)
@@ -207,7 +234,18 @@ class Worker(QObject):  # type: ignore[misc]
             self._end_run()
             self.failed.emit(message.sentence)
 
+    def _take_following(self, message: Followed | NotFollowed) -> None:
+        if message.job != self._following:
+            return
+        self._following = 0
+        if isinstance(message, Followed):
+            self.followed.emit(message)
+        else:
+            self.not_followed.emit(message.sentence)
+
     def _take_end(self, ended: Ended) -> None:
+        if self._following:
+            self._take_following(NotFollowed(self._following, GONE))
         was_loading, self._child, self._loading = self._loading, None, False
         running, self._running = self._running, None
         if running is None:
@@ -234,6 +272,8 @@ class Worker(QObject):  # type: ignore[misc]
         child, self._child, self._loading = self._child, None, False
         if child is not None:
             child.kill()
+        if self._following and not self._closed:
+            self._take_following(NotFollowed(self._following, GONE))
 
 
 def _how_it_ended(ended: Ended) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_ore_minerals.widgets.pictures import Placement
 
 MAP_KEY, ROLE_KEY = "ore_minerals", "ore_minerals_role"
-MINERALS, HEATMAP, CONFIDENCE = "minerals", "heatmap", "confidence"
+MINERALS, HEATMAP, CONFIDENCE, CORRECTIONS = "minerals", "heatmap", "confidence", "corrections"
 BLUE_TO_RED = "turbo"
 
 
@@ -69,6 +69,19 @@ def confidence_arguments() -> dict[str, Any]:
         "opacity": 0.6,
         "blending": "translucent",
         "visible": False,
+    }
+
+
+def corrections_arguments() -> dict[str, Any]:
+    """How corrected cells are outlined: a white frame around each."""
+    return {
+        "symbol": "square",
+        "size": 0.86,
+        "face_color": "transparent",
+        "border_color": "white",
+        "border_width": 0.07,
+        "border_width_is_relative": True,
+        "opacity": 0.9,
     }
 
 

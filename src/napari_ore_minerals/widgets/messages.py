@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_ore_minerals.images.pixels import Guess, Pixels, Window
+    from napari_ore_minerals.images.tiles import TileGrid
+    from napari_ore_minerals.learning.corrections import Cell, Correction
     from napari_ore_minerals.maps.mineral_map import MineralMap
     from napari_ore_minerals.maps.records import ClassifyOptions
+    from napari_ore_minerals.minerals import MineralTable
     from napari_ore_minerals.models.devices import DeviceName, Precision
 
 
@@ -107,6 +110,34 @@ class Done(NamedTuple):
 
     job: int
     mineral_map: MineralMap
+
+
+class Follow(NamedTuple):
+    """Let the map of a picture that was classified follow corrections; the newest of a picture wins."""
+
+    job: int
+    picture: str
+    grid: TileGrid
+    corrections: tuple[Correction, ...]
+    minerals: MineralTable
+    seen: frozenset[Cell] = frozenset()
+
+
+class Followed(NamedTuple):
+    """The map that follows, and the cell whose answer would teach most now; None if all were seen."""
+
+    job: int
+    picture: str
+    mineral_map: MineralMap
+    next_cell: Cell | None
+    seconds: float
+
+
+class NotFollowed(NamedTuple):
+    """Why a map could not follow, in one sentence; corrections are kept."""
+
+    job: int
+    sentence: str
 
 
 class Failed(NamedTuple):

@@ -11,11 +11,13 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTableWi
 from napari_ore_minerals.minerals import UNCLASSIFIED
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
     from napari_ore_minerals.minerals import MineralTable
 
-COLUMNS = ("mineral", "symbol", "area %", "cells")
+COLUMNS = ("mineral", "symbol", "area %", "cells", "taught")
 SWATCH_PX = 14
 
 
@@ -50,8 +52,11 @@ class MineralTableView(QTableWidget):  # type: ignore[misc]
         self.cellClicked.connect(lambda row, _: self._tell(self.chosen, row))
         self.cellDoubleClicked.connect(lambda row, _: self._tell(self.wanted, row))
 
-    def show_areas(self, areas: pd.DataFrame, minerals: MineralTable) -> None:
-        """Show an area table; the row that was selected stays so."""
+    def show_areas(
+        self, areas: pd.DataFrame, minerals: MineralTable, taught: Mapping[int, int] | None = None
+    ) -> None:
+        """Show an area table, with the number of taught cells by code; the row that was selected stays so."""
+        self.setColumnHidden(COLUMNS.index("taught"), not taught)
         colours = {mineral.code: mineral.colour for mineral in minerals}
         self.setRowCount(len(areas))
         entries: list[Any] = list(areas.itertuples(index=False))
@@ -59,7 +64,9 @@ class MineralTableView(QTableWidget):  # type: ignore[misc]
             name = QTableWidgetItem(str(entry.mineral))
             name.setIcon(swatch(colours.get(int(entry.code))))
             name.setData(Qt.ItemDataRole.UserRole, int(entry.code))
+            said = (taught or {}).get(int(entry.code), 0)
             texts = [str(entry.symbol), f"{100 * entry.fraction_of_picture:.1f}", f"{entry.cells:,}"]
+            texts.append(str(said) if said else "")
             items = [name, *map(QTableWidgetItem, texts)]
             for column, item in enumerate(items):
                 if column > 1:

@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Points
 
 from napari_ore_minerals.minerals import UNCLASSIFIED, MineralTable
 from napari_ore_minerals.widgets.hover import tell_mineral
 from napari_ore_minerals.widgets.layers import (
     CONFIDENCE,
+    CORRECTIONS,
     HEATMAP,
     MAP_KEY,
     MINERALS,
@@ -57,6 +58,7 @@ class Overlay:
         self.labels: Labels | None = None
         self.heatmap: Image | None = None
         self.confidence: Image | None = None
+        self.outline: Points | None = None
         self._shown = np.zeros(grid.shape, np.uint8)
         self.processed = np.zeros(grid.shape, np.bool_)
 
@@ -78,7 +80,7 @@ class Overlay:
 
     def layers(self) -> list[Layer]:
         """Return the layers that are (still) in the viewer."""
-        found = (self.confidence, self.heatmap, self.labels)
+        found = (self.confidence, self.heatmap, self.labels, self.outline)
         return [layer for layer in found if layer is not None and layer in self._viewer.layers]
 
     @property
@@ -176,7 +178,7 @@ class Overlay:
         )
         self.labels.brush_size = 1
         self._shown = labels.copy()
-        self._add(self.labels)
+        self.add(self.labels)
         self._dress()
 
     def _add_confidence(self, confidence: NDArray[np.float32]) -> None:
@@ -187,7 +189,7 @@ class Overlay:
             **confidence_arguments(),
             **self.placement.of_cells(self.grid.stride_px),
         )
-        self._add(self.confidence, below=self.labels)
+        self.add(self.confidence, below=self.labels)
         self._dress()
 
     def _show_heatmap_of(self, mineral_map: MineralMap) -> None:
@@ -205,7 +207,7 @@ class Overlay:
             **heatmap_arguments(),
             **place,
         )
-        self._add(self.heatmap, below=self.labels)
+        self.add(self.heatmap, below=self.labels)
         self._dress()
 
     def show_heatmap(self, code: int | None) -> None:
@@ -217,7 +219,42 @@ class Overlay:
     def show_only(self, role: str) -> None:
         """Make one of the layers visible and hide the others; with another `role` all are hidden."""
         for layer in self.layers():
-            layer.visible = layer.metadata.get(ROLE_KEY) == role
+            layer.visible = layer.metadata.get(ROLE_KEY) in (role, CORRECTIONS if role == MINERALS else role)
+
+    def follow(self, mineral_map: MineralMap, model: NDArray[np.uint8], seen: NDArray[np.uint8]) -> None:
+        """Show a map that follows what the user said.
+
+        Parameters
+        ----------
+        mineral_map
+            Its labels are what is to stand on the layer.
+        model : (rows, columns) uint8 array
+            What the model itself says; cells that differ from it count as painted.
+        seen : (rows, columns) uint8 array
+            What stood on the layer when the map was asked for: cells that were painted since stay as they are.
+        """
+        if mineral_map.minerals != self.minerals:
+            self._take_minerals(mineral_map.minerals)
+        untouched = self.values == seen
+        self.map, self._shown = mineral_map, model.copy()
+        if self.labels is not None and self.labels in self._viewer.layers:
+            self.values[untouched] = mineral_map.labels[untouched]
+            self.labels.refresh()
+            forget_undo(self.labels)
+        if self.confidence is not None and self.confidence in self._viewer.layers:
+            np.asarray(self.confidence.data).reshape(self.grid.shape)[:] = mineral_map.confidence
+            self.confidence.refresh()
+        self.show_heatmap(self.heatmap_code)
+        for layer in self.layers():
+            layer.metadata[MAP_KEY] = mineral_map
+
+    def _take_minerals(self, minerals: MineralTable) -> None:
+        self.minerals = minerals
+        arguments = labels_arguments(minerals)
+        if self.labels is not None:
+            self.labels.colormap, self.labels.features = arguments["colormap"], arguments["features"]
+        if self.heatmap_code not in (None, *minerals.codes):
+            self.heatmap_code = None
 
     def corrected_map(self) -> MineralMap | None:
         """Return the map with what the user painted, as it is on the screen; None before there is one."""
@@ -245,7 +282,8 @@ class Overlay:
         if self.labels is not None:
             self.labels.refresh()
 
-    def _add(self, layer: Layer, *, below: Layer | None = None) -> None:
+    def add(self, layer: Layer, *, below: Layer | None = None) -> None:
+        """Put a layer into the viewer, on top or below another, without changing what is selected."""
         layers = self._viewer.layers
         chosen = set(layers.selection)
         with layers.selection.events.blocker_all():  # else the layer controls are laid out three times

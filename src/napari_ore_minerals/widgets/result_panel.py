@@ -15,6 +15,8 @@ from napari_ore_minerals.widgets.layers import CONFIDENCE, HEATMAP, MINERALS
 from napari_ore_minerals.widgets.mineral_table import MineralTableView
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from napari.layers import Labels
 
     from napari_ore_minerals.widgets.overlay import Overlay
@@ -41,6 +43,7 @@ class ResultPanel(QWidget):  # type: ignore[misc]
         super().__init__()
         self._overlay: Overlay | None = None
         self._labels: Labels | None = None
+        self.taught: Callable[[], Mapping[int, int]] = dict  # cells that the user spoke about, by code
         self.view, self.heat = QComboBox(), QComboBox()
         self.table = MineralTableView()
         self.save = _button(
@@ -86,7 +89,7 @@ class ResultPanel(QWidget):  # type: ignore[misc]
         for widget in (self.save, self.areas, self.command, self.view):
             widget.setEnabled(finished)
         if overlay is not None and overlay.map is not None:
-            self.table.show_areas(areas(overlay.map, overlay.values), overlay.minerals)
+            self.table.show_areas(areas(overlay.map, overlay.values), overlay.minerals, self.taught())
 
     def show_minerals(self) -> None:
         """Look at the minerals first."""
@@ -109,6 +112,12 @@ class ResultPanel(QWidget):  # type: ignore[misc]
 
     def _painted(self, _: object = None) -> None:
         self._later.start()
+
+    def refill(self) -> None:
+        """Show the minerals anew, some of which came or went."""
+        if self._overlay is not None:
+            self._fill_heat(self._overlay)
+            self._later.start()
 
     def _fill_heat(self, overlay: Overlay) -> None:
         self.heat.blockSignals(True)

@@ -25,7 +25,9 @@ from napari_ore_minerals.widgets.messages import (
     Cells,
     Done,
     Failed,
+    Follow,
     Load,
+    NotFollowed,
     PictureFacts,
     Ready,
     Run,
@@ -33,6 +35,7 @@ from napari_ore_minerals.widgets.messages import (
     WindowRead,
     WindowWanted,
 )
+from napari_ore_minerals.widgets.pupils import Pupils
 
 if TYPE_CHECKING:
     from napari_ore_minerals.images.micrograph import Micrograph
@@ -80,10 +83,12 @@ class Worker:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._sending = Lock()
-        self._tasks: SimpleQueue[Load | Run] = SimpleQueue()
+        self._tasks: SimpleQueue[Load | Run | Follow] = SimpleQueue()
         self._stopped: set[int] = set()
+        self._newest: dict[str, int] = {}  # job of the newest wish of each picture
         self._pixels: RemotePixels | None = None
         self._loaded: tuple[Load, Classifier] | None = None
+        self._pupils = Pupils()
 
     def work(self) -> None:
         """Work until the viewer closes the connection, which ends the process."""
@@ -92,7 +97,9 @@ class Worker:
             task = self._tasks.get()
             job = task.job if isinstance(task, Run) else 0
             try:
-                if isinstance(task, Run):
+                if isinstance(task, Follow):
+                    self._follow(task)
+                elif isinstance(task, Run):
                     self._classify(task)
                 else:
                     self._load(task)
@@ -103,7 +110,7 @@ class Worker:
                     Failed(job, "There is not enough memory: close other programs or use a smaller batch.")
                 )
             except RuntimeError as error:  # torch's own errors
-                self._send(Failed(job, f"The classifier failed: {_first_line(error)}"))
+                self._send(Failed(job, f"The classifier failed: {first_line(error)}"))
 
     def _listen(self) -> None:
         while True:
@@ -117,6 +124,8 @@ class Worker:
             elif isinstance(message, Stop):
                 self._stopped.add(message.job)
             else:
+                if isinstance(message, Follow):
+                    self._newest[message.picture] = message.job
                 self._tasks.put(message)
 
     def _send(self, message: object) -> None:
@@ -143,17 +152,27 @@ class Worker:
         notices = tuple(classifier.notices)
         self._send(Ready(load, device.title, device.why, classifier.precision, notices, speed))
 
+    def _follow(self, task: Follow) -> None:
+        if self._newest[task.picture] != task.job:
+            return
+        try:
+            self._send(self._pupils.followed(task))
+        except OreMineralsError as error:
+            self._send(NotFollowed(task.job, str(error)))
+        except MemoryError:
+            self._send(NotFollowed(task.job, "There is not enough memory to let the map follow."))
+
     def _classify(self, task: Run) -> None:
-        from napari_ore_minerals.maps.predict import classify_steps
+        from napari_ore_minerals.maps.features import CellFeatures
+        from napari_ore_minerals.maps.predict import classify_steps, plan
 
         self._load(task.load._replace(measure=False))
         self._pixels = RemotePixels(self._send, task.job, task.picture)
+        classifier = self._classifier(task.load)
+        micrograph = micrograph_of(self._pixels, task.picture)
+        features = CellFeatures(plan(micrograph, classifier.card, task.options))
         steps = classify_steps(
-            _micrograph(self._pixels, task.picture),
-            self._classifier(task.load),
-            task.options,
-            wanted=task.wanted,
-            first=task.first,
+            micrograph, classifier, task.options, wanted=task.wanted, first=task.first, features=features
         )
         report = _Report(self._send, task.job)
         stop = False
@@ -162,6 +181,7 @@ class Worker:
                 progress = steps.send(True) if stop else next(steps)
             except StopIteration as end:
                 report.flush()
+                self._pupils.keep(end.value, features)
                 self._send(Done(task.job, end.value))
                 return
             report.add(progress)
@@ -195,18 +215,20 @@ class _Report:
         self._cells, self._notices, self._sent = [], [], time.monotonic()
 
 
-def _micrograph(pixels: RemotePixels, facts: PictureFacts) -> Micrograph:
+def micrograph_of(pixels: RemotePixels, facts: PictureFacts) -> Micrograph:
+    """Return the picture whose pixels are in the viewer's process."""
     from napari_ore_minerals.images.micrograph import Micrograph
 
     return Micrograph(pixels, facts.name, facts.um_per_px, facts.um_per_px_source, facts.guesses, facts.path)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Say in one line what went wrong."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
-def main() -> None:
-    """Connect to the viewer that started this process, and work for it."""
+def connected() -> Connection:
+    """Connect to the viewer that started this process, which then takes second place to what the user does."""
     known = json.loads(sys.stdin.readline())
     if hasattr(os, "nice"):
         os.nice(NICENESS)
@@ -214,7 +236,12 @@ def main() -> None:
     from napari_ore_minerals.models.devices import prepare_process
 
     prepare_process()
-    Worker(connection).work()
+    return connection
+
+
+def main() -> None:
+    """Work for the viewer that started this process."""
+    Worker(connected()).work()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,341 @@
+"""Teaching: what is painted on a map becomes corrections, is written down, and the map follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_ore_minerals.errors import DatasetError
+from napari_ore_minerals.learning.corrections import Cell, changes
+from napari_ore_minerals.learning.journal import Journal, Lessons, PictureNote
+from napari_ore_minerals.learning.lesson import Lesson, stroke
+from napari_ore_minerals.learning.refit import with_minerals
+from napari_ore_minerals.widgets.background import Background
+from napari_ore_minerals.widgets.outline import show_outline
+from napari_ore_minerals.widgets.view_of_cells import go_to_cell
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Labels
+    from numpy.typing import NDArray
+
+    from napari_ore_minerals.learning.corrections import Correction
+    from napari_ore_minerals.maps.mineral_map import MineralMap
+    from napari_ore_minerals.widgets.jobs import Worker
+    from napari_ore_minerals.widgets.messages import Followed
+    from napari_ore_minerals.widgets.overlay import Overlay
+
+SETTLE_MS = 120  # after a stroke, before it is looked at
+UNDO_KEYS, REDO_KEYS = ("Control-Z",), ("Control-Shift-Z",)
+
+
+class Teaching(QObject):  # type: ignore[misc]
+    """What the user says of the result that is looked at.
+
+    Strokes are found by comparing the layer with what was last seen on it, since napari's undo tells
+    nobody.  The layer is rewritten after each of them, which napari's own undo would not survive: on
+    layers that are taught, Ctrl+Z and Ctrl+Shift+Z go through the steps of the lesson.
+
+    Signals: ``changed()`` when the lesson did, ``followed(MineralMap)``, ``proposed(Cell or None)`` the cell
+    whose answer would teach most, ``offered(Lessons)`` of an earlier session, ``told(str)``, ``failed(str)``.
+    """
+
+    changed = Signal()
+    followed = Signal(object)
+    proposed = Signal(object)
+    offered = Signal(object)
+    told = Signal(str)
+    failed = Signal(str)
+
+    def __init__(self, viewer: ViewerModel, worker: Worker, journal: Journal | None = None) -> None:
+        super().__init__()
+        self._viewer, self._worker = viewer, worker
+        self.journal = Journal() if journal is None else journal
+        self.overlay: Overlay | None = None
+        self.saved_at = ""
+        self.seen_in_review: frozenset[Cell] = frozenset()
+        self._follow = True
+        self._complaint = ""
+        self._shown: WeakKeyDictionary[Overlay, MineralMap] = WeakKeyDictionary()
+        self._lessons: WeakKeyDictionary[Overlay, Lesson] = WeakKeyDictionary()
+        self._asked_with: NDArray[np.uint8] | None = (
+            None  # what stood on the layer when the map was asked for
+        )
+        self._seen: WeakKeyDictionary[Overlay, NDArray[np.uint8]] = WeakKeyDictionary()
+        self._noted: dict[str, PictureNote] = {}
+        self._labels: Labels | None = None
+        self._files = Background()
+        self._files.done.connect(self._saved)
+        self._files.failed.connect(self.failed)
+        self._settle = QTimer(self)
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(SETTLE_MS)
+        self._settle.timeout.connect(self.take_strokes)
+        worker.followed.connect(self._take_map)
+        worker.not_followed.connect(self._not_followed)
+
+    @property
+    def lesson(self) -> Lesson | None:
+        """What was said of the result that is looked at; None while there is no finished one."""
+        overlay = self.overlay
+        if overlay is None or overlay not in self._lessons:
+            return None
+        lesson = self._lessons[overlay]
+        known = (lesson.base, self._shown.get(overlay))
+        return lesson if any(overlay.map is one for one in known) else None
+
+    @property
+    def corrections(self) -> tuple[Correction, ...]:
+        """What was said of the result that is looked at, in order."""
+        return () if self.lesson is None else self.lesson.corrections
+
+    @property
+    def follow(self) -> bool:
+        """Whether the map follows what is said; without it corrections are only gathered."""
+        return self._follow
+
+    @follow.setter
+    def follow(self, wanted: bool) -> None:
+        self._follow = wanted
+        lesson = self.lesson
+        if lesson is None:
+            return
+        if wanted:
+            self.ask()
+        else:
+            self._show(with_minerals(lesson.base, lesson.minerals))
+
+    def look_at(self, overlay: Overlay | None) -> None:
+        """Turn to another result, or to one that is finished now."""
+        if overlay is not self.overlay:
+            self.take_strokes()
+            self.seen_in_review, self._complaint = frozenset(), ""
+            self.overlay = overlay
+        self._listen()
+        if overlay is not None and overlay.map is not None and self.lesson is None:
+            self._begin(overlay, overlay.map)
+        self.changed.emit()
+
+    def say(self, cells: Mapping[Cell, int]) -> None:
+        """Say what cells are."""
+        self._step(lambda lesson: lesson.say(cells))
+
+    def confirm(self, cells: Collection[Cell]) -> None:
+        """Say that the answers of cells are right; unclassified cells are left out."""
+        if self.overlay is not None and self.lesson is not None:
+            values, codes = self.overlay.values, self.lesson.minerals.codes
+            self.say({cell: int(values[cell]) for cell in cells if int(values[cell]) in codes})
+
+    def take_back(self, cells: Collection[Cell]) -> None:
+        """Take back what was said of cells."""
+        self._step(lambda lesson: lesson.take_back(cells))
+
+    def take_back_all(self) -> None:
+        """Take back everything that was said of this result; it can be undone."""
+        self._step(Lesson.take_back_all)
+
+    def undo(self, _: object = None) -> None:
+        """Go back one step."""
+        self._step(Lesson.undo)
+
+    def redo(self, _: object = None) -> None:
+        """Do again what was undone."""
+        self._step(Lesson.redo)
+
+    def add_mineral(
+        self, name: str, symbol: str, colour: str, kind: Literal["ore", "gangue"] = "ore"
+    ) -> None:
+        """Add a mineral that the model does not know."""
+        self._step(lambda lesson: lesson.with_mineral(name=name, symbol=symbol, colour=colour, kind=kind))
+
+    def leave_out(self, code: int) -> None:
+        """Leave a mineral out, with what was said of it."""
+        self._step(lambda lesson: lesson.without_mineral(code))
+
+    def take_over(self, lessons: Lessons) -> None:
+        """Use corrections of an earlier session."""
+        minerals = () if lessons.note is None else lessons.note.minerals
+        self._step(lambda lesson: lesson.with_older(lessons.corrections, minerals))
+
+    def jump_to(self, cell: Cell) -> None:
+        """Move the view to a cell."""
+        if self.overlay is not None and self.overlay.labels in self._viewer.layers:
+            go_to_cell(self._viewer, self.overlay.labels, cell)
+
+    def ask(self, seen: frozenset[Cell] | None = None) -> None:
+        """Let the map follow, and have the next cell proposed that is not among `seen`."""
+        if seen is not None:
+            self.seen_in_review = seen
+        overlay, lesson = self.overlay, self.lesson
+        if overlay is None or lesson is None or not self._follow:
+            return
+        self._asked_with = overlay.values.copy()
+        self._worker.follow(
+            lesson.base.picture.fingerprint,
+            lesson.base.grid,
+            lesson.corrections,
+            lesson.minerals,
+            seen=self.seen_in_review | lesson.blank,
+        )
+
+    def take_strokes(self) -> None:
+        """Look at what was painted since the last time."""
+        overlay, lesson = self.overlay, self.lesson
+        if overlay is None or lesson is None:
+            return
+        found = stroke(self._seen[overlay], overlay.values, lesson.minerals)
+        self._seen[overlay] = overlay.values.copy()
+        if found.unknown:
+            cells = sum(found.unknown.values())
+            values = ", ".join(map(str, sorted(found.unknown)))
+            self.failed.emit(
+                f"label {values} is no mineral: {cells} cell{'s' if cells != 1 else ''} painted with it are not "
+                "learnt from. Choose a mineral in the table, or add one"
+            )
+        if found.said or found.blank:
+            self._take(lesson.say(found.said, blank=found.blank))
+            self.ask()
+
+    def close(self) -> None:
+        """Write down what was painted last, and listen no more."""
+        self.take_strokes()
+        self.overlay = None
+        self._listen()
+        self._files.close()
+
+    def _step(self, step: Callable[[Lesson], Lesson]) -> None:
+        """Take one step with what was painted before it, and show it."""
+        self.take_strokes()
+        overlay, lesson = self.overlay, self.lesson
+        if overlay is None or lesson is None:
+            return
+        try:
+            after = step(lesson)
+        except (DatasetError, KeyError) as error:
+            self.failed.emit(str(error))
+            return
+        if after is not lesson:
+            self._take(after)
+            self._show(self._at_once(lesson, after))
+            self.ask()
+
+    def _take(self, lesson: Lesson) -> None:
+        """Make a lesson the present one: written down, framed on the map, and followed."""
+        overlay, older = self.overlay, self.lesson
+        if overlay is None or older is None:
+            return
+        self._lessons[overlay] = lesson
+        made, taken_back = changes(older.corrections, lesson.corrections)
+        if made or taken_back:
+            self._files.run(partial(self._write, self._note(lesson), made, taken_back))
+        show_outline(self._viewer, overlay, lesson.said.keys())
+        self.changed.emit()
+
+    def _at_once(self, before: Lesson, after: Lesson) -> MineralMap:
+        """The map to show until it follows: cells that nothing is said of any more are as the model had them."""
+        if self.overlay is None or self.overlay.map is None or after.minerals != before.minerals:
+            return with_minerals(after.base, after.minerals)
+        labels = self.overlay.values.copy()
+        for cell in (before.said.keys() | before.blank) - (after.said.keys() | after.blank):
+            labels[cell] = after.base.labels[cell]
+        return replace(self.overlay.map, labels=labels)
+
+    def _take_map(self, answer: Followed) -> None:
+        overlay, lesson = self.overlay, self.lesson
+        if overlay is None or lesson is None or answer.picture != lesson.base.picture.fingerprint:
+            return
+        if answer.mineral_map.grid == overlay.grid and self._follow:
+            self._show(answer.mineral_map, self._asked_with)
+            self.followed.emit(overlay.map)
+            self.proposed.emit(answer.next_cell)
+
+    def _show(self, mineral_map: MineralMap, seen: NDArray[np.uint8] | None = None) -> None:
+        """Write a map with what was said onto the layers; what was painted since `seen` stays, and is looked at."""
+        overlay, lesson = self.overlay, self.lesson
+        if overlay is None or lesson is None:
+            return
+        model, before = mineral_map.labels.copy(), overlay.values.copy()
+        for cell in lesson.said.keys() | lesson.blank:
+            model[cell] = lesson.base.labels[cell]
+        warnings = lesson.base.warnings
+        if said := len(lesson.said):
+            warnings = (*warnings, f"{said} cell{'s were' if said != 1 else ' was'} taught by hand")
+        shown = replace(mineral_map, labels=lesson.answers(mineral_map.labels), warnings=warnings)
+        seen = before if seen is None else seen
+        overlay.follow(shown, model, seen)
+        self._shown[overlay] = shown
+        self._seen[overlay] = np.where(before == seen, overlay.values, self._seen[overlay]).astype(np.uint8)
+        if (before != seen).any():
+            self._settle.start()
+
+    def _begin(self, overlay: Overlay, mineral_map: MineralMap) -> None:
+        self._lessons[overlay] = Lesson.of(mineral_map)
+        self._seen[overlay] = mineral_map.labels.copy()
+        self._bind()
+        self.take_strokes()
+        try:
+            found = self.journal.read(mineral_map.picture.fingerprint)
+        except DatasetError as error:
+            self.failed.emit(str(error))
+            return
+        lesson = self._lessons[overlay]
+        if (
+            lesson.with_older(found.corrections, () if found.note is None else found.note.minerals)
+            is not lesson
+        ):
+            self.offered.emit(found)
+
+    def _not_followed(self, sentence: str) -> None:
+        if sentence != self._complaint:
+            self._complaint = sentence
+            self.failed.emit(sentence)
+
+    def _note(self, lesson: Lesson) -> PictureNote:
+        base = lesson.base
+        return PictureNote(
+            picture=base.picture.fingerprint,
+            name=base.picture.name[:1000],
+            path=base.picture.path,
+            um_per_px=base.um_per_px,
+            um_per_px_source=base.um_per_px_source[:200],
+            minerals=lesson.minerals.minerals,
+        )
+
+    def _write(self, note: PictureNote, made: list[Correction], taken_back: list[Correction]) -> str:
+        """Write to the journal; in a thread."""
+        if self._noted.get(note.picture) != note:
+            self.journal.note(note)
+            self._noted[note.picture] = note
+        self.journal.write(made, taken_back)
+        return "saved"
+
+    def _saved(self, _: str) -> None:
+        self.saved_at = datetime.now().astimezone().strftime("%H:%M")
+        self.changed.emit()
+
+    def _listen(self) -> None:
+        labels = None if self.overlay is None else self.overlay.labels
+        if labels is self._labels:
+            return
+        for layer, how in ((self._labels, "disconnect"), (labels, "connect")):
+            if layer is not None:
+                for event in (layer.events.paint, layer.events.set_data):
+                    getattr(event, how)(self._painted)
+        self._labels = labels
+
+    def _bind(self) -> None:
+        """Let Ctrl+Z and Ctrl+Shift+Z on a layer that is taught go through the lesson."""
+        if self._labels is not None and self.lesson is not None:
+            for keys, do in ((UNDO_KEYS, self.undo), (REDO_KEYS, self.redo)):
+                for key in keys:
+                    self._labels.bind_key(key, do, overwrite=True)
+
+    def _painted(self, _: Any = None) -> None:
+        self._settle.start()
