@@ -16,7 +16,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, NamedTuple
 
 from napari_ore_minerals.errors import OreMineralsError
-from napari_ore_minerals.widgets.messages import Ended, Failed, PictureFacts, Run, WindowRead, WindowWanted
+from napari_ore_minerals.widgets.messages import Ended, Failed, PictureFacts, WindowRead, WindowWanted
 
 if TYPE_CHECKING:
     from napari_ore_minerals.images.micrograph import Micrograph
@@ -27,10 +27,10 @@ LAST_WORDS_BYTES = 4000
 
 
 class Order(NamedTuple):
-    """A run to be sent once its picture is open, which may take a while and is not done by the viewer."""
+    """A request to be sent once its picture is open, which may take a while and is not done by the viewer."""
 
     open_picture: Callable[[], Micrograph]
-    run: Callable[[PictureFacts], Run]
+    run: Callable[[PictureFacts], object]
     job: int
 
 
@@ -131,7 +131,7 @@ class ChildProcess:
                 if message is not None:
                     connection.send(message)
 
-    def _opened(self, order: Order) -> Run | None:
+    def _opened(self, order: Order) -> object:
         try:
             micrograph = order.open_picture()
         except OreMineralsError as error:

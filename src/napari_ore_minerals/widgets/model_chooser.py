@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from html import escape
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -24,7 +26,20 @@ from napari_ore_minerals.errors import ModelError
 from napari_ore_minerals.models.card import ModelCard, read_card
 from napari_ore_minerals.widgets import memory
 
+if TYPE_CHECKING:
+    from napari_ore_minerals.models.versions import StoredVersion
+    from napari_ore_minerals.widgets.version_tree import Shelf
+
 CHOOSE = "Choose a folder…"
+
+
+class Choice(NamedTuple):
+    """A model that can be chosen."""
+
+    folder: Path
+    card: ModelCard
+    title: str
+    hint: str = ""
 
 
 def bundled_models() -> list[Path]:
@@ -34,7 +49,7 @@ def bundled_models() -> list[Path]:
 
 
 class ModelChooser(QWidget):  # type: ignore[misc]
-    """A list of the bundled model and the user's own, and a button that shows the card.
+    """A list of the bundled model, the versions in the user's store and other folders; (i) shows the card.
 
     Signals: ``changed()``, ``failed(str)``.
     """
@@ -44,15 +59,17 @@ class ModelChooser(QWidget):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self._models: list[tuple[Path, ModelCard]] = []
-        self._titles: list[str] = []
-        self._chosen = 0
+        self._bundled = _choices(bundled_models(), " (bundled)")
+        self._versions: list[Choice] = []
+        self._folders = _choices(list(reversed(memory.model_folders())))
+        self._picked = False  # by the user, so that it stays when the store has been read
+        self._chosen: Path | None = None
         self._choice = QComboBox()
+        self._choice.setToolTip(
+            "The classifier: the bundled one, a version that learnt from you, or a folder with another one"
+        )
         self._choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self._choice.setMinimumContentsLength(16)  # a long name must not widen the dock
-        self._choice.setToolTip("The classifier: the bundled one, or a folder with your own")
-        self._choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self._choice.setMinimumContentsLength(12)
+        self._choice.setMinimumContentsLength(12)  # a long name must not widen the dock
         self._choice.setPlaceholderText("choose a model folder")
         self._info = QPushButton("i")
         self._info.setFixedWidth(26)
@@ -62,39 +79,63 @@ class ModelChooser(QWidget):  # type: ignore[misc]
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self._choice, 1)
         row.addWidget(self._info)
-        for folder in bundled_models():
-            self._add(folder, " (bundled)")
-        for folder in reversed(memory.model_folders()):
-            self._add(folder)
-        self._fill(0)
+        self._fill(None)
         self._choice.activated.connect(self._activated)
+
+    @property
+    def choices(self) -> list[Choice]:
+        """All that can be chosen, in the order of the list."""
+        return [*self._bundled, *self._versions, *self._folders]
 
     @property
     def folder(self) -> Path | None:
         """Folder of the chosen model; None if there is none yet."""
-        number = self._choice.currentIndex()
-        return self._models[number][0] if 0 <= number < len(self._models) else None
+        return self._chosen
 
     @property
     def card(self) -> ModelCard | None:
         """Card of the chosen model; None if there is none yet."""
-        number = self._choice.currentIndex()
-        return self._models[number][1] if 0 <= number < len(self._models) else None
+        return next((choice.card for choice in self.choices if choice.folder == self._chosen), None)
 
     def choose(self, folder: Path) -> None:
         """Use the model in a folder, and remember it."""
-        known = [path for path, _ in self._models]
-        if folder not in known:
+        if folder not in [choice.folder for choice in self.choices]:
             try:
-                read_card(folder)
+                card = read_card(folder)
             except ModelError as error:
                 self.failed.emit(str(error))
                 return
-            self._add(folder)
+            self._folders.append(Choice(folder, card, f"{card.name} {card.version}"))
             memory.remember_model(folder)
-            known.append(folder)
-        self._fill(known.index(folder))
+        self._picked = True
+        self._fill(folder)
         self.changed.emit()
+
+    def choose_version(self, version: StoredVersion | None) -> None:
+        """Use a version that is in the list, or the bundled model."""
+        if version is not None:
+            self.choose(version.folder)
+        elif self._bundled:
+            self.choose(self._bundled[0].folder)
+
+    def show_shelf(self, shelf: Shelf) -> None:
+        """List what the store holds; its current version is chosen where the user chose nothing yet."""
+        before = self._chosen
+        current = shelf.current.version
+        self._versions = [
+            Choice(
+                version.folder,
+                version.card,
+                f"{version.card.name} · version {version.number}",
+                shelf.note_of(version.number),
+            )
+            for version in sorted((entry.version for entry in shelf.entries), key=lambda one: -one.number)
+            if not version.removed
+        ]
+        gone = before not in [choice.folder for choice in self.choices]
+        self._fill(current.folder if current is not None and (gone or not self._picked) else before)
+        if self._chosen != before:
+            self.changed.emit()
 
     def show_card(self) -> None:
         """Open a window with the model's card."""
@@ -103,32 +144,42 @@ class ModelChooser(QWidget):  # type: ignore[misc]
             dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
             dialog.show()
 
-    def _add(self, folder: Path, note: str = "") -> None:
-        try:
-            card = read_card(folder)
-        except ModelError:
-            return
-        self._titles.append(f"{card.name} {card.version}{note}")
-        self._models.append((folder, card))
-
-    def _fill(self, chosen: int) -> None:
+    def _fill(self, wanted: Path | None) -> None:
+        """List the choices with one of them chosen: the wanted one, or the first."""
+        choices = self.choices
+        known = [choice.folder for choice in choices]
+        number = known.index(wanted) if wanted in known else min(0, len(choices) - 1)
+        self._chosen = known[number] if choices else None
         self._choice.clear()
-        self._choice.addItems([*self._titles, CHOOSE])
-        for number, (folder, card) in enumerate(self._models):
-            self._choice.setItemData(number, f"{folder}\n{card.architecture}", Qt.ItemDataRole.ToolTipRole)
-        self._choice.setCurrentIndex(chosen if self._models else -1)
-        self._chosen = chosen
-        self._info.setEnabled(self.card is not None)
+        self._choice.addItems([*(choice.title for choice in choices), CHOOSE])
+        for place, choice in enumerate(choices):
+            hint = "\n".join(
+                part for part in (choice.hint, str(choice.folder), choice.card.architecture) if part
+            )
+            self._choice.setItemData(place, hint, Qt.ItemDataRole.ToolTipRole)
+        self._choice.setCurrentIndex(number)
+        self._info.setEnabled(bool(choices))
 
     def _activated(self, number: int) -> None:
-        if number < len(self._models):
-            self._chosen = number
+        choices = self.choices
+        if number < len(choices):
+            self._picked, self._chosen = True, choices[number].folder
             self.changed.emit()
             return
         named = QFileDialog.getExistingDirectory(self, "A model folder: card.json and model.safetensors")
-        self._choice.setCurrentIndex(self._chosen if self._models else -1)
+        self._fill(self._chosen)
         if named:
             self.choose(Path(named))
+
+
+def _choices(folders: list[Path], note: str = "") -> list[Choice]:
+    """Those of the folders whose card can be read."""
+    found = []
+    for folder in folders:
+        with contextlib.suppress(ModelError):
+            card = read_card(folder)
+            found.append(Choice(folder, card, f"{card.name} {card.version}{note}"))
+    return found
 
 
 class CardDialog(QDialog):  # type: ignore[misc]

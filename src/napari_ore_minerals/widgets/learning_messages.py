@@ -1,0 +1,101 @@
+"""What the viewer and the process that trains say to each other.
+
+The viewer's process must not import torch, so nothing here does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from napari_ore_minerals.learning.before_after import Scores
+    from napari_ore_minerals.learning.corrections import Correction
+    from napari_ore_minerals.learning.course import EpochRecord
+    from napari_ore_minerals.learning.fine_tune_options import FineTuneOptions
+    from napari_ore_minerals.minerals import MineralTable
+    from napari_ore_minerals.widgets.messages import PictureFacts
+
+
+class PictureLesson(NamedTuple):
+    """What is to be learnt from one picture; without `path` its pixels are asked for with `WindowWanted`."""
+
+    name: str
+    path: Path | None
+    um_per_px: float | None
+    corrections: tuple[Correction, ...]
+    minerals: MineralTable
+
+
+class Learn(NamedTuple):
+    """Fine-tune a model; `open_picture` are the facts of the one picture whose pixels the viewer has."""
+
+    job: int
+    parent: Path
+    lessons: tuple[PictureLesson, ...]
+    options: FineTuneOptions
+    store: Path
+    open_picture: PictureFacts | None = None
+
+
+class Keep(NamedTuple):
+    """Save what was learnt as a version of the store, and make it the current one."""
+
+    job: int
+    name: str
+    note: str
+
+
+class Export(NamedTuple):
+    """Write a model folder as a zip file."""
+
+    job: int
+    folder: Path
+    archive: Path
+
+
+class Import(NamedTuple):
+    """Take a zip file into a store."""
+
+    job: int
+    store: Path
+    archive: Path
+
+
+class Learning(NamedTuple):
+    """A fine-tuning got on."""
+
+    job: int
+    done: int
+    total: int
+    stage: str
+    records: tuple[EpochRecord, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+class Learnt(NamedTuple):
+    """What a fine-tuning gave, beside what was there before; `saved` is its number where it is worse."""
+
+    job: int
+    before: Scores
+    after: Scores
+    keep: bool
+    why: str
+    name: str
+    corrections: int
+    seconds: float
+    saved: int | None = None
+
+
+class Saved(NamedTuple):
+    """A version is in the store."""
+
+    job: int
+    number: int
+
+
+class Written(NamedTuple):
+    """A zip file is there."""
+
+    job: int
+    archive: Path
