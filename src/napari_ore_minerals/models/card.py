@@ -16,6 +16,7 @@ from napari_ore_minerals.errors import ModelError
 from napari_ore_minerals.minerals import Mineral, MineralTable
 
 from .architectures import ARCHITECTURES, Architecture, SwinConvention, is_swin
+from .confusion import ConfusionRecord
 
 CARD_NAME = "card.json"
 MAX_CARD_BYTES = 256 * 1024
@@ -46,6 +47,23 @@ class TrainingRecord(BaseModel):
     software: dict[str, str] = {}
 
 
+class ReplayRecord(BaseModel):
+    """How what a model learnt from is had again, so that whoever trains it further can keep it from forgetting.
+
+    Attributes
+    ----------
+    simulated : bool
+        It learnt from simulated micrographs, which are made again from their seeds.
+    memory_sha256 : str or None
+        Of ``memory.safetensors`` beside the weights: some of the tiles that it was taught by its user.
+    """
+
+    model_config = _STRICT
+
+    simulated: bool = False
+    memory_sha256: Sha256 | None = None
+
+
 class ModelCard(BaseModel):
     """Everything about a model but its weights.
 
@@ -70,10 +88,14 @@ class ModelCard(BaseModel):
         Logits are divided by it before the softmax (calibration; Guo et al. 2017).
     min_confidence
         Cells whose best probability is below it are left unclassified.
+    replay
+        How what it learnt from is had again; None if it is not.
     metrics
         Figures measured on held-out data, each named in words.
     provenance
         What the model has seen and what it has not.
+    confusion
+        What it answers where the truth is known; areas take their error from it.
     weights_sha256
         Of the bytes of ``model.safetensors``; `NO_WEIGHTS` in a card that was not saved yet.
     """
@@ -96,8 +118,10 @@ class ModelCard(BaseModel):
     temperature: Annotated[float, Field(ge=0.01, le=100.0)] = 1.0
     min_confidence: Unit = 0.5
     training: TrainingRecord | None = None
+    replay: ReplayRecord | None = None
     metrics: dict[str, float] = {}
     provenance: Text = ""
+    confusion: ConfusionRecord | None = None
     weights_sha256: Sha256 = NO_WEIGHTS
 
     @model_validator(mode="after")
@@ -105,6 +129,10 @@ class ModelCard(BaseModel):
         MineralTable.of(self.minerals)
         if min(self.std) <= 0.0:
             raise ValueError("std must be above 0 in every channel")
+        if self.confusion is not None and self.confusion.classes != len(self.minerals):
+            raise ValueError(
+                f"the confusion record is of {self.confusion.classes} minerals, the model has {len(self.minerals)}"
+            )
         wanted = ARCHITECTURES[self.architecture].input_px
         if self.swin_convention == "timm":
             if self.input_px != wanted:
