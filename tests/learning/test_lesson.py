@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +14,13 @@ from hypothesis.extra import numpy as arrays
 
 from napari_ore_minerals.errors import DatasetError
 from napari_ore_minerals.images.micrograph import Micrograph
+from napari_ore_minerals.images.tiles import TileGrid
 from napari_ore_minerals.learning.corrections import Cell
 from napari_ore_minerals.learning.journal import Journal, PictureNote
-from napari_ore_minerals.learning.lesson import Lesson, stroke
+from napari_ore_minerals.learning.lesson import MOST_STEPS, Lesson, stroke
 from napari_ore_minerals.maps.mineral_map import MineralMap
 from napari_ore_minerals.maps.predict import classify
-from napari_ore_minerals.minerals import DEFAULT_MINERALS, MineralTable
+from napari_ore_minerals.minerals import DEFAULT_MINERALS, Mineral, MineralTable
 from napari_ore_minerals.models.classifier import Classifier
 
 
@@ -111,3 +113,33 @@ def test_what_was_written_down_comes_back_by_name(mineral_map: MineralMap, tmp_p
     assert [one.time for one in again.corrections] == [one.time for one in taught.corrections]
     elsewhere = replace(mineral_map, picture=mineral_map.picture.model_copy(update={"fingerprint": "0" * 64}))
     assert not Lesson.of(elsewhere).with_older(found.corrections, found.note.minerals).said
+
+
+def test_a_symbol_that_is_taken_does_not_lose_what_was_said(mineral_map: MineralMap) -> None:
+    other = Mineral(code=9, name="gunningite", symbol="Py", colour="#000000")
+    taught = Lesson.of(mineral_map).say({Cell(0, 0): 4})
+    older = [one.model_copy(update={"code": 9}) for one in taught.corrections]
+    again = Lesson.of(mineral_map).with_older(older, [other])
+    assert again.minerals.by_code(again.said[Cell(0, 0)].code).name == "gunningite"
+
+
+def test_many_cells_at_once_do_not_make_the_viewer_wait(mineral_map: MineralMap) -> None:
+    grid = TileGrid(height_px=64 * 100, width_px=64 * 100, tile_px=64, stride_px=64)
+    base = replace(mineral_map, grid=grid, labels=np.ones(grid.shape, np.uint8))
+    cells = [Cell(row, column) for row in range(100) for column in range(100)]
+    lesson = Lesson.of(base).say(dict.fromkeys(cells, 4))
+    begun = time.perf_counter()
+    assert not lesson.take_back(cell for cell in cells).said
+    assert not lesson.say({}, blank=(cell for cell in cells)).said
+    assert not lesson.take_back_all().said
+    assert time.perf_counter() - begun < 0.5
+
+
+def test_a_long_sitting_does_not_fill_the_memory(mineral_map: MineralMap) -> None:
+    lesson = Lesson.of(mineral_map)
+    for step in range(MOST_STEPS + 20):
+        lesson = lesson.say({Cell(0, 0): 1 + step % 6})
+    steps = 0
+    while lesson.can_undo:
+        lesson, steps = lesson.undo(), steps + 1
+    assert steps == MOST_STEPS

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from napari_ore_minerals.minerals import UNCLASSIFIED, MineralTable
+from napari_ore_minerals.minerals import UNCLASSIFIED, Mineral, MineralTable
 
-from .corrections import Cell, Correction, with_mineral, without_mineral
+from .corrections import Cell, Correction, merged, with_mineral, without_mineral
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_ore_minerals.maps.mineral_map import MineralMap
+
+
+MOST_STEPS = 200  # that can be undone
 
 
 class Stroke(NamedTuple):
@@ -35,6 +38,14 @@ class Stroke(NamedTuple):
     said: dict[Cell, int]
     blank: tuple[Cell, ...]
     unknown: dict[int, int]
+
+
+class _Step(NamedTuple):
+    """What undoing goes back to."""
+
+    minerals: MineralTable
+    said: Mapping[Cell, Correction]
+    blank: frozenset[Cell]
 
 
 @dataclass(frozen=True)
@@ -57,8 +68,8 @@ class Lesson:
     minerals: MineralTable
     said: Mapping[Cell, Correction] = field(default_factory=dict)
     blank: frozenset[Cell] = frozenset()
-    _before: Lesson | None = field(default=None, repr=False, compare=False)
-    _after: Lesson | None = field(default=None, repr=False, compare=False)
+    _past: tuple[_Step, ...] = field(default=(), repr=False, compare=False)
+    _future: tuple[_Step, ...] = field(default=(), repr=False, compare=False)
 
     @classmethod
     def of(cls, mineral_map: MineralMap) -> Lesson:
@@ -73,12 +84,12 @@ class Lesson:
     @property
     def can_undo(self) -> bool:
         """Whether there is a step to go back."""
-        return self._before is not None
+        return bool(self._past)
 
     @property
     def can_redo(self) -> bool:
         """Whether a step was undone."""
-        return self._after is not None
+        return bool(self._future)
 
     def say(self, cells: Mapping[Cell, int], *, blank: Iterable[Cell] = (), now: str = "") -> Lesson:
         """Say what cells are, and that others are to be left unclassified, in one step.
@@ -121,41 +132,43 @@ class Lesson:
         said = {cell: one for cell, one in self.said.items() if one.code != code}
         return self._next(minerals=without_mineral(self.minerals, code), said=said)
 
-    def with_older(self, corrections: Iterable[Correction], minerals: Iterable[object] = ()) -> Lesson:
+    def with_older(self, corrections: Iterable[Correction], minerals: Iterable[Mineral] = ()) -> Lesson:
         """Take over corrections of this picture and grid that were made earlier.
 
         Parameters
         ----------
         corrections
             Those of another picture or grid are left out, as are codes that are of no mineral.
-        minerals : iterable of Mineral
+        minerals
             What their codes meant, if not what they mean now; they are matched by name, and those that are not
             here are added.
         """
-        names = {mineral.code: mineral for mineral in minerals}  # type: ignore[attr-defined]
-        lesson, said = self, dict(self.said)
-        fingerprint = self.base.picture.fingerprint
-        for one in corrections:
-            if not one.is_of(fingerprint, self.base.grid) or one.cell in said:
-                continue
-            code = one.code
-            if (meant := names.get(code)) is not None:
-                if meant.name not in {mineral.name for mineral in lesson.minerals}:
-                    lesson = lesson.with_mineral(
-                        name=meant.name, symbol=meant.symbol, colour=meant.colour, kind=meant.kind
-                    )
-                code = lesson.minerals.by_name(meant.name).code
-            if code in lesson.minerals.codes:
+        fingerprint, grid = self.base.picture.fingerprint, self.base.grid
+        older = [one for one in corrections if one.is_of(fingerprint, grid) and one.cell not in self.said]
+        used = {one.code for one in older}
+        table, codes = merged(self.minerals, [mineral for mineral in minerals if mineral.code in used])
+        said = dict(self.said)
+        for one in older:
+            code = codes.get(one.code, one.code)
+            if code in table.codes:
                 said[one.cell] = self._correction(one.cell, code, one.time)
-        return self if said == dict(self.said) else self._next(said=said, minerals=lesson.minerals)
+        return self if said == dict(self.said) else self._next(said=said, minerals=table)
 
     def undo(self) -> Lesson:
         """Go back one step; the lesson itself where there is none."""
-        return self if self._before is None else replace(self._before, _after=self)
+        if not self._past:
+            return self
+        return Lesson(
+            self.base, *self._past[-1], _past=self._past[:-1], _future=(self._step(), *self._future)
+        )
 
     def redo(self) -> Lesson:
         """Do again what was undone; the lesson itself where nothing was."""
-        return self if self._after is None else replace(self._after, _before=replace(self, _after=None))
+        if not self._future:
+            return self
+        return Lesson(
+            self.base, *self._future[0], _past=(*self._past, self._step()), _future=self._future[1:]
+        )
 
     def answers(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return labels with what was said laid over them."""
@@ -172,7 +185,10 @@ class Lesson:
         return self._next(said=said, blank=blank)
 
     def _next(self, **changes: Any) -> Lesson:
-        return replace(self, **changes, _before=replace(self, _after=None), _after=None)
+        return replace(self, **changes, _past=(*self._past, self._step())[-MOST_STEPS:], _future=())
+
+    def _step(self) -> _Step:
+        return _Step(self.minerals, self.said, self.blank)
 
     def _correction(self, cell: Cell, code: int, now: str) -> Correction:
         grid = self.base.grid
