@@ -23,7 +23,7 @@ from tqdm import tqdm
 from napari_ore_minerals.errors import ModelError
 from napari_ore_minerals.minerals import DEFAULT_MINERALS
 from napari_ore_minerals.models.architectures import build_network
-from napari_ore_minerals.models.card import ModelCard, TrainingRecord
+from napari_ore_minerals.models.card import ModelCard, ReplayRecord, TrainingRecord
 from napari_ore_minerals.models.classifier import BUNDLED, Classifier, Evidence
 from napari_ore_minerals.models.devices import prepare_process
 from napari_ore_minerals.models.store import save_model
@@ -152,6 +152,7 @@ def _card(recipe: Recipe, result: TrainResult, samples: int) -> ModelCard:
         minerals=DEFAULT_MINERALS.minerals,
         tile_px=256,
         training=record,
+        replay=ReplayRecord(simulated=True),
         provenance=PROVENANCE,
         weights_sha256="0" * 64,
     )

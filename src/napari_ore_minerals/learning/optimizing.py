@@ -48,7 +48,7 @@ def _groups(network: nn.Module, options: TrainOptions) -> list[dict[str, Any]]:
             network, options.weight_decay, layer_decay=options.layer_decay
         )
         return groups
-    parameters = list(network.parameters())
+    parameters = [one for one in network.parameters() if one.requires_grad]
     return [
         {"params": [one for one in parameters if one.ndim > 1], "weight_decay": options.weight_decay},
         {"params": [one for one in parameters if one.ndim <= 1], "weight_decay": 0.0},

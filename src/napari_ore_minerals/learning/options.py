@@ -10,6 +10,7 @@ from napari_ore_minerals.models.devices import DeviceName, Precision
 
 Augmentation = Literal["none", "paper", "laboratory"]  # the keys of augmentation.TRANSFORMS, without torch
 Preset = Literal["paper", "fast"]
+Depth = Literal["head", "last stage", "all"]
 
 
 class TrainOptions(BaseModel):
@@ -68,6 +69,7 @@ class TrainOptions(BaseModel):
     )
     balanced: bool = Field(True, title="Balance classes", description="Draw rare classes more often")
     augmentation: Augmentation = Field("laboratory", title="Augmentation", description="Which set of changes")
+    depth: Depth = Field("all", title="Depth", description="How much of the network learns")
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, title="Seed", description="Of all randomness")
     device: DeviceName = Field("auto", title="Device", description="Where to compute")
     precision: Precision = Field("auto", title="Precision", description="Number format of the network")
@@ -125,4 +127,4 @@ def _flag(name: str, value: object) -> str:
     flag = name.replace("_", "-")
     if isinstance(value, bool):
         return f"--{flag}" if value else f"--no-{flag}"
-    return f"--{flag} {value}"
+    return f"--{flag} {value!r}" if isinstance(value, str) and " " in value else f"--{flag} {value}"

@@ -24,6 +24,7 @@ from napari_ore_minerals.models.devices import choose_device, choose_precision
 from .augmentation import Batch
 from .batches import Batches
 from .course import Course, EpochRecord
+from .depth import freeze, teach_mode
 from .evaluation import balanced_accuracy, confusion_matrix
 from .faults import device_faults
 from .imagenet import IMAGENET_NORMALISATION, Normalisation
@@ -85,7 +86,8 @@ class Trainer:
         )
         _check_processes(options, self.accelerator.num_processes)
         self.batches = Batches(samples, options, self.accelerator)
-        self.plain = Learner(network.train().requires_grad_(True), normalisation)
+        self.plain = Learner(freeze(network, options.depth), normalisation)
+        teach_mode(self.plain)
         self.average = copy.deepcopy(self.plain).eval() if options.averaging else None
         self.optimizer = optimizer_of(network, options)
         with self.faults():
@@ -161,7 +163,7 @@ class Trainer:
         )
         if course.end_epoch(record):
             self.best = self.weights()
-        self.plain.train()
+        teach_mode(self.plain)
         return record
 
     def weights(self) -> dict[str, torch.Tensor]:

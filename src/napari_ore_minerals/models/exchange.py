@@ -14,7 +14,17 @@ from napari_ore_minerals.errors import ModelError
 
 from .card import CARD_NAME, MAX_CARD_BYTES, ModelCard, parse_card, read_card
 from .durable import sync, sync_folder
-from .store import WEIGHTS_NAME, checked_weights, most_bytes, network_of, read_weights
+from .store import (
+    MAX_MEMORY_BYTES,
+    MEMORY_NAME,
+    WEIGHTS_NAME,
+    checked_memory,
+    checked_weights,
+    most_bytes,
+    network_of,
+    read_memory,
+    read_weights,
+)
 
 if TYPE_CHECKING:
     from .versions import ModelStore, StoredVersion
@@ -53,6 +63,7 @@ def export_model(folder: Path, archive: Path) -> Path:
     card, archive = read_card(folder), Path(archive)
     weights = read_weights(Path(folder), card, network_of(card))
     checked_weights(weights, card, where=str(Path(folder) / WEIGHTS_NAME))
+    memory = read_memory(Path(folder), card)
     if archive.exists():
         raise ModelError(f"{archive} exists: choose another name")
     fresh = archive.parent / f".{archive.name[:80]}-{uuid.uuid4().hex}"
@@ -61,6 +72,8 @@ def export_model(folder: Path, archive: Path) -> Path:
             with ZipFile(file, "w") as zipped:
                 _put(zipped, CARD_NAME, without_paths(card).to_json().encode(), ZIP_DEFLATED)
                 _put(zipped, WEIGHTS_NAME, weights, ZIP_STORED)
+                if memory is not None:
+                    _put(zipped, MEMORY_NAME, memory, ZIP_DEFLATED)
             file.flush()
             sync(file.fileno())
         os.rename(fresh, archive)
@@ -80,7 +93,8 @@ def import_model(store: ModelStore, archive: Path, *, activate: bool = False) ->
     store
         A model that it has already is not saved again.
     archive
-        Of `export_model`: it holds ``card.json`` and ``model.safetensors`` and nothing else.
+        Of `export_model`: it holds ``card.json``, ``model.safetensors`` and, where the card names one,
+        ``memory.safetensors``, and nothing else.
     activate
         Make it the current one.
 
@@ -89,13 +103,13 @@ def import_model(store: ModelStore, archive: Path, *, activate: bool = False) ->
     ModelError
         If the archive holds anything else, is damaged or too large, or the model must not be used.
     """
-    card, weights = _opened(Path(archive))
+    card, weights, memory = _opened(Path(archive))
     for version in store.versions():
         if not version.removed and without_paths(version.card) == card:
             if activate:
                 store.activate(version.number)
             return version
-    return store.add_packed(card, weights, activate=activate)
+    return store.add_packed(card, weights, activate=activate, memory=memory)
 
 
 def without_paths(card: ModelCard) -> ModelCard:
@@ -122,20 +136,21 @@ def _put(zipped: ZipFile, name: str, content: bytes, method: int) -> None:
     zipped.writestr(info, content)
 
 
-def _opened(archive: Path) -> tuple[ModelCard, bytes]:
-    """Card and weights of an archive, read into memory within the bounds of the card's architecture."""
+def _opened(archive: Path) -> tuple[ModelCard, bytes, bytes | None]:
+    """Card, weights and memory of an archive, read into memory within the bounds of the card's architecture."""
     try:
         if archive.stat().st_size > LARGEST_ARCHIVE_BYTES:
             raise ModelError(f"{archive} has more bytes than any model of this program can have")
         with ZipFile(archive) as zipped:
             names = sorted(info.filename for info in zipped.infolist())
-            if names != [CARD_NAME, WEIGHTS_NAME]:
+            if names not in ([CARD_NAME, WEIGHTS_NAME], [CARD_NAME, MEMORY_NAME, WEIGHTS_NAME]):
                 raise ModelError(
                     f"{archive} is no model of this program: it must hold {CARD_NAME} and {WEIGHTS_NAME} and "
                     f"nothing else, and holds {len(names)} files"
                 )
             card = parse_card(_member(zipped, CARD_NAME, MAX_CARD_BYTES), where=f"{CARD_NAME} in {archive}")
             weights = _member(zipped, WEIGHTS_NAME, most_bytes(network_of(card)))
+            memory = _member(zipped, MEMORY_NAME, MAX_MEMORY_BYTES) if MEMORY_NAME in names else None
     except ModelError:
         raise
     except OSError as error:
@@ -143,7 +158,11 @@ def _opened(archive: Path) -> tuple[ModelCard, bytes]:
     except _DAMAGE as error:
         raise ModelError(f"{archive} is no zip file, or it is damaged: {str(error)[:200]}") from error
     checked_weights(weights, card, where=f"{WEIGHTS_NAME} in {archive}")
-    return card, weights
+    if (memory is None) != (card.replay is None or card.replay.memory_sha256 is None):
+        raise ModelError(f"{archive} and its card do not agree on whether the model has a memory")
+    if memory is not None:
+        checked_memory(memory, card, where=f"{MEMORY_NAME} in {archive}")
+    return card, weights, memory
 
 
 def _member(zipped: ZipFile, name: str, most: int) -> bytes:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-WEIGHTS_NAME = "model.safetensors"
+WEIGHTS_NAME, MEMORY_NAME = "model.safetensors", "memory.safetensors"
+MAX_MEMORY_BYTES = 1 << 30
 _MAX_HEADER_BYTES = 1 << 20
 _MAX_TENSORS = 5_000
 _DTYPES = {"F32", "F16", "BF16", "I64"}
@@ -188,10 +189,12 @@ def _write_folder(folder: Path, card: ModelCard, weights: bytes) -> ModelCard:
     return card
 
 
-def write_staging(staging: Path, card: ModelCard, weights: bytes) -> None:
-    """Write card and weights into a new folder that is to be renamed, all of it synced; `OSError`."""
+def write_staging(staging: Path, card: ModelCard, weights: bytes, memory: bytes | None = None) -> None:
+    """Write card, weights and memory into a new folder that is to be renamed, all of it synced; `OSError`."""
     staging.mkdir(parents=True)
     write_synced(staging / WEIGHTS_NAME, weights)
+    if memory is not None:
+        write_synced(staging / MEMORY_NAME, memory)
     write_synced(staging / CARD_NAME, card.to_json().encode())
     sync_folder(staging)
 
@@ -234,6 +237,33 @@ def read_weights(folder: Path, card: ModelCard, network: nn.Module) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def read_memory(folder: Path, card: ModelCard) -> bytes | None:
+    """Return the bytes of a model's memory, whose hash is that of its card; None if it has none.
+
+    Raises
+    ------
+    ModelError
+        If it is not there, too large, or not what the card describes.
+    """
+    if card.replay is None or card.replay.memory_sha256 is None:
+        return None
+    path = folder / MEMORY_NAME
+    try:
+        if path.stat().st_size > MAX_MEMORY_BYTES:
+            raise ModelError(f"{path} is larger than any memory of this program")
+        memory = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+    return checked_memory(memory, card, where=str(path))
+
+
+def checked_memory(memory: bytes, card: ModelCard, *, where: str) -> bytes:
+    """Refuse a memory that is not the one that the card describes; `ModelError`."""
+    if card.replay is None or hashlib.sha256(memory).hexdigest() != card.replay.memory_sha256:
+        raise ModelError(f"{where} is not the file that its card describes (sha256 differs): fetch it again")
+    return memory
 
 
 def _check_header(weights: bytes, *, where: str) -> None:

@@ -25,7 +25,7 @@ from napari_ore_minerals.errors import ModelError
 
 from .card import ModelCard, read_card
 from .durable import rename_synced, replace_synced
-from .store import WEIGHTS_NAME, packed, try_out, write_staging
+from .store import MEMORY_NAME, WEIGHTS_NAME, packed, try_out, write_staging
 
 if TYPE_CHECKING:
     from torch import nn
@@ -121,7 +121,13 @@ class ModelStore:
         return CurrentModel(None, f"{damage}: the bundled model is used instead")
 
     def add(
-        self, card: ModelCard, network: nn.Module, *, activate: bool = False, half: bool = False
+        self,
+        card: ModelCard,
+        network: nn.Module,
+        *,
+        activate: bool = False,
+        half: bool = False,
+        memory: bytes | None = None,
     ) -> StoredVersion:
         """Save a network as the next version.
 
@@ -129,6 +135,8 @@ class ModelStore:
         ----------
         card, network, half
             As for `store.save_model`.
+        memory
+            Of tiles that it learnt from; the card names its hash.
         activate
             Make it the current one.
 
@@ -138,16 +146,18 @@ class ModelStore:
             If the network does not fit its card or computes nonsense, another process holds the store, or the
             disk refuses; then the store is as it was.
         """
-        return self.add_packed(*packed(card, network, half=half), activate=activate)
+        return self.add_packed(*packed(card, network, half=half), activate=activate, memory=memory)
 
-    def add_packed(self, card: ModelCard, weights: bytes, *, activate: bool = False) -> StoredVersion:
+    def add_packed(
+        self, card: ModelCard, weights: bytes, *, activate: bool = False, memory: bytes | None = None
+    ) -> StoredVersion:
         """Save the bytes of a weights file with their card as the next version; see `add`."""
         with self._failures("saved"):
             self._make_root()
-            self._check_space(len(weights))
+            self._check_space(len(weights) + len(memory or b""))
             staging = self.root / f".staging-{uuid.uuid4().hex}"
             try:
-                write_staging(staging, card, weights)
+                write_staging(staging, card, weights, memory)
                 try_out(staging)
                 with self._locked():
                     number = max((number for number, _ in self._numbered()), default=0) + 1
@@ -188,7 +198,8 @@ class ModelStore:
                 raise ModelError(
                     f"version {number} is the current one or its parent and is kept: go to another version first"
                 )
-            (version.folder / WEIGHTS_NAME).unlink(missing_ok=True)
+            for name in (WEIGHTS_NAME, MEMORY_NAME):
+                (version.folder / name).unlink(missing_ok=True)
 
     def sweep(self, older_than_hours: float = ORPHAN_HOURS) -> int:
         """Delete what killed processes left behind; returns how many things were deleted."""

@@ -1,0 +1,142 @@
+"""Corrections of pictures as tiles to learn from: nothing but ordinary samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_ore_minerals.errors import DatasetError
+from napari_ore_minerals.images.tiles import TileGrid, TileReader
+
+from .dataset import TileSamples, joined
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_ore_minerals.images.micrograph import Micrograph
+    from napari_ore_minerals.minerals import MineralTable
+
+    from .corrections import Correction
+
+REGION_TILES = 3  # side of the regions of one picture that are held back together
+FEWEST_TO_HOLD_BACK = 8
+GROUPS_OF_A_PICTURE = 1_000_000
+
+
+@dataclass(frozen=True)
+class CorrectedPicture:
+    """A picture and what was said of its cells.
+
+    Attributes
+    ----------
+    micrograph : Micrograph
+    corrections : tuple of Correction
+    minerals : MineralTable
+        What their codes mean.
+    """
+
+    micrograph: Micrograph
+    corrections: tuple[Correction, ...]
+    minerals: MineralTable
+
+
+def corrected_tiles(
+    pictures: Sequence[CorrectedPicture], minerals: MineralTable, input_px: int
+) -> TileSamples:
+    """Read the tiles of corrected cells; a cell that is smaller than a tile is taken with what surrounds it.
+
+    Parameters
+    ----------
+    pictures
+        Their minerals are matched with `minerals` by name; corrections to others are left out.
+    input_px
+        Side of the tiles.
+
+    Returns
+    -------
+    TileSamples
+        `groups` are regions of three by three tiles of each picture.
+
+    Raises
+    ------
+    DatasetError
+        If corrections are of another picture than theirs, or name codes that are no mineral.
+    """
+    parts = [_of_picture(number, one, minerals, input_px) for number, one in enumerate(pictures)]
+    found = [part for part in parts if part is not None]
+    if not found:
+        return TileSamples.of_labels(np.zeros((0, input_px, input_px, 3), np.uint8), [], [], minerals)
+    return joined(found)
+
+
+def held_back(samples: TileSamples, share: float, seed: int) -> NDArray[np.bool_]:
+    """Choose what only measures: whole pictures where there are enough, else regions of a picture.
+
+    No mineral is held back whole, and nothing is where there are fewer than eight corrections.
+    """
+    chosen = np.zeros(len(samples), bool)
+    if len(samples) < FEWEST_TO_HOLD_BACK or not share:
+        return chosen
+    pictures = samples.groups // GROUPS_OF_A_PICTURE
+    groups = pictures if len(np.unique(pictures)) >= 4 else samples.groups
+    labels = samples.labels
+    for group in np.random.default_rng(seed).permutation(np.unique(groups)):
+        more = chosen | (groups == group)
+        if more.sum() > max(1.0, share * len(samples)) + 0.5:
+            continue
+        if set(labels[~more]) == set(labels):
+            chosen = more
+    return chosen
+
+
+def _of_picture(
+    number: int, picture: CorrectedPicture, minerals: MineralTable, input_px: int
+) -> TileSamples | None:
+    """Tiles of one picture, grid by grid."""
+    fingerprint = picture.micrograph.fingerprint()
+    strange = [one for one in picture.corrections if one.picture != fingerprint]
+    if strange:
+        raise DatasetError(
+            f"{len(strange)} of {len(picture.corrections)} corrections are of another picture than "
+            f"{picture.micrograph.name}: name the picture that they were made on, unchanged"
+        )
+    unknown = sorted({one.code for one in picture.corrections} - set(picture.minerals.codes))
+    if unknown:
+        raise DatasetError(
+            f"corrections of {picture.micrograph.name} name codes {unknown} that are no mineral: take them back, "
+            "or add these minerals"
+        )
+    grids: dict[TileGrid, list[Correction]] = {}
+    for one in picture.corrections:
+        grid = TileGrid(one.height_px, one.width_px, one.tile_px, one.stride_px)
+        if picture.minerals.by_code(one.code).name in {mineral.name for mineral in minerals}:
+            grids.setdefault(grid, []).append(one)
+    parts = [_of_grid(number, picture, grid, said, minerals, input_px) for grid, said in grids.items()]
+    return joined(parts) if parts else None
+
+
+def _of_grid(
+    number: int,
+    picture: CorrectedPicture,
+    grid: TileGrid,
+    said: list[Correction],
+    minerals: MineralTable,
+    input_px: int,
+) -> TileSamples:
+    said = sorted(said, key=lambda one: one.cell)
+    cells = np.array([one.cell for one in said])
+    last = (grid.tile_rows - 1, grid.tile_columns - 1)
+    positions = np.clip(cells - grid.overlap // 2, 0, last)
+    tiles = []
+    with TileReader(picture.micrograph, grid, positions, input_px=input_px) as reader:
+        while (batch := reader.take(64)) is not None:
+            tiles.append(batch.pixels)
+    names = [picture.minerals.by_code(one.code).name for one in said]
+    side = REGION_TILES * grid.overlap
+    regions = cells // side
+    groups = number * GROUPS_OF_A_PICTURE + regions[:, 0] * 1000 + regions[:, 1] % 1000
+    codes = [minerals.by_name(name).code for name in names]
+    return TileSamples.of_labels(np.concatenate(tiles), codes, groups, minerals)
