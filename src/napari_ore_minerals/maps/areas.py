@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
 
+from napari_ore_minerals.maps.places import places_of
 from napari_ore_minerals.minerals import UNCLASSIFIED
 
 if TYPE_CHECKING:
@@ -87,17 +87,7 @@ def _finely(mineral_map: MineralMap, shown: NDArray[np.int64]) -> NDArray[np.flo
     shown : (rows, columns) int array
         Labels; where they are not the map's own they were painted.
     """
-    area = mineral_map.grid.cell_area_px()
     painted = (shown != mineral_map.labels) & (shown >= 0)
-    counted = mineral_map.processed & ~painted
-    size, classes = mineral_map.places_per_cell, len(mineral_map.minerals)
-    found = np.zeros(classes + 2)
-    for row in range(mineral_map.grid.rows):  # one row of cells at a time: memory stays small
-        logits = mineral_map.class_maps[:, row * size : (row + 1) * size].astype(np.float32)
-        shares = softmax(logits / mineral_map.run.temperature, axis=0)
-        cells = shares.reshape(classes, size, -1, size).mean(axis=(1, 3))
-        found[:classes] += cells @ (area[row] * counted[row])
-    for index, code in enumerate((*mineral_map.minerals.codes, UNCLASSIFIED)):
-        found[index] += area[painted & (shown == code)].sum()
-    found[-1] = area[shown < 0].sum()
-    return found
+    finely = places_of(mineral_map, shown, painted).totals_px()
+    not_processed = mineral_map.grid.cell_area_px()[shown < 0].sum()
+    return np.append(finely, not_processed)

@@ -1,0 +1,99 @@
+"""Regions of a picture: how far each place of a map is covered by a polygon or a mask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from skimage.draw import polygon2mask
+
+from napari_ore_minerals.errors import OptionError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from napari_ore_minerals.maps.mineral_map import MineralMap
+
+SAMPLES = 8  # points looked at along one side of a place
+
+
+def coverage_of_polygon(mineral_map: MineralMap, corners: ArrayLike) -> NDArray[np.float64]:
+    """Share of each place that lies within a polygon.
+
+    Parameters
+    ----------
+    mineral_map
+        The map.
+    corners : (n, 2) float array
+        Rows and columns in pixels of the picture, where (0, 0) is the outer corner of the first pixel
+        (a Shapes layer over a napari image counts from its middle: add 0.5).
+
+    Returns
+    -------
+    (rows * m, columns * m) float64 array
+        0 to 1.
+
+    Raises
+    ------
+    OptionError
+        With fewer than three corners, or none of the polygon in the picture.
+    """
+    points = np.asarray(corners, float)
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
+        raise OptionError(f"a region needs at least three corners of (row, column), not {points.shape}")
+    rows, columns = mineral_map.class_maps.shape[1:]
+    places = points * (mineral_map.places_per_cell / mineral_map.grid.stride_px)
+    low = np.clip(np.floor(places.min(axis=0)).astype(int), 0, (rows, columns))
+    high = np.clip(np.ceil(places.max(axis=0)).astype(int), 0, (rows, columns))
+    found = np.zeros((rows, columns))
+    if (high > low).all():
+        shape = tuple((high - low) * SAMPLES)
+        inside = polygon2mask(shape, (places - low) * SAMPLES - 0.5)
+        found[low[0] : high[0], low[1] : high[1]] = _means(inside)
+    if not found.any():
+        raise OptionError(
+            f"the region lies outside the picture of {mineral_map.grid.height_px} x {mineral_map.grid.width_px} px, "
+            "or is smaller than can be measured: draw it on the picture"
+        )
+    return found
+
+
+def coverage_of_mask(mineral_map: MineralMap, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Share of each place where a mask of the picture's pixels is true.
+
+    Raises
+    ------
+    OptionError
+        If the mask is not of the picture's size, or nowhere true.
+    """
+    grid = mineral_map.grid
+    if mask.shape != (grid.height_px, grid.width_px):
+        raise OptionError(
+            f"the mask has {mask.shape} pixels, the picture ({grid.height_px}, {grid.width_px}): they must fit"
+        )
+    if not mask.any():
+        raise OptionError("the mask is empty: nothing of the picture would be measured")
+    step = grid.stride_px / mineral_map.places_per_cell
+    at = [
+        _sample_points(places, step, side)
+        for places, side in zip(mineral_map.class_maps.shape[1:], mask.shape, strict=True)
+    ]
+    found = np.empty(mineral_map.class_maps.shape[1:])
+    for row in range(len(found)):  # one row of places at a time: memory stays small
+        points = np.ix_(at[0][row * SAMPLES : (row + 1) * SAMPLES], at[1])
+        found[row] = _means(mask[points].astype(bool))[0]
+    return found
+
+
+def _sample_points(places: int, step: float, side: int) -> NDArray[np.intp]:
+    """Pixels looked at along one axis; those of the last place within the picture are all in the picture."""
+    begins = np.arange(places) * step
+    lengths = np.minimum(begins + step, side) - begins
+    within = begins[:, None] + np.maximum(lengths, 0)[:, None] * (np.arange(SAMPLES) + 0.5) / SAMPLES
+    return np.minimum(within.ravel().astype(np.intp), side - 1)
+
+
+def _means(samples: NDArray[np.bool_]) -> NDArray[np.float64]:
+    rows, columns = samples.shape[0] // SAMPLES, samples.shape[1] // SAMPLES
+    means: NDArray[np.float64] = samples.reshape(rows, SAMPLES, columns, SAMPLES).mean(axis=(1, 3))
+    return means
