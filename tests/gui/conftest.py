@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("napari")
 
 from napari_ore_minerals.learning import journal
+from napari_ore_minerals.models import versions
 from napari_ore_minerals.widgets import memory
 from napari_ore_minerals.widgets.classify import ClassifyDock
 
@@ -20,6 +21,8 @@ from napari_ore_minerals.widgets.classify import ClassifyDock
 def _nothing_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(memory, "user_config_path", lambda _: tmp_path / "config")
     monkeypatch.setattr(journal, "default_folder", lambda: tmp_path / "corrections")
+    monkeypatch.setattr(versions, "default_root", lambda: tmp_path / "store")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -12,22 +12,22 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QApplication,
-    QFrame,
     QHBoxLayout,
     QLabel,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_ore_minerals.errors import OptionError, PictureError
+from napari_ore_minerals.models.versions import ModelStore
 from napari_ore_minerals.widgets import memory
 from napari_ore_minerals.widgets.background import Background
-from napari_ore_minerals.widgets.hints import EmptyHint, Status
+from napari_ore_minerals.widgets.hints import DeviceChip, EmptyHint, Status, scrolling
 from napari_ore_minerals.widgets.input_form import InputForm, Plan
 from napari_ore_minerals.widgets.jobs import Worker
 from napari_ore_minerals.widgets.layers import MINERALS, warm_up
-from napari_ore_minerals.widgets.learn_section import LearnSection
+from napari_ore_minerals.widgets.learn_section import LearnSection, bench_of
+from napari_ore_minerals.widgets.learning_plan import Speed
 from napari_ore_minerals.widgets.result_panel import ResultPanel
 from napari_ore_minerals.widgets.run_bar import RunBar, duration
 from napari_ore_minerals.widgets.session import Session
@@ -68,8 +68,9 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
         self.run_bar, self.result = RunBar(), ResultPanel()
         self.teaching = Teaching(self._viewer, self.worker)
         self.result.taught = self._taught
-        self.learn = LearnSection(self.teaching)
-        self.device, self.status, self.empty = QLabel(), Status(), EmptyHint()
+        bench = bench_of(self.form, self.session, self.teaching, ModelStore(), self._speed)
+        self.learn = LearnSection(self._viewer, self.teaching, bench)
+        self.device, self.status, self.empty = DeviceChip(), Status(), EmptyHint()
         self._lay_out()
         self._warm_up = QTimer(self)
         self._warm_up.setSingleShot(True)
@@ -149,6 +150,7 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
         self.form.advanced.setText(f"Advanced ({self._summary()})")
         self.form.advanced.toggleButton().setToolTip(self._summary())
         self.run_bar.offer(self._offer(), enabled=self._plan is not None)
+        self.learn.tuning.replan()
         if self._plan is not None and self._plan.task.load != self._warmed:
             self._warm_up.start()
 
@@ -163,17 +165,21 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
         )
 
     def _offer(self) -> str:
-        plan, ready = self._plan, self._ready
+        plan, (speed, device) = self._plan, self._speed()
         if plan is None:
             return "Classify"
         text = f"Classify {plan.tiles:,} tile{'s' if plan.tiles != 1 else ''}"
-        if ready is None or ready.load[1:3] != plan.task.load[1:3]:
-            return text
+        about = f", about {duration(plan.tiles / speed)}" if speed else ""
+        return f"{text}{about} on {device}" if device else text
+
+    def _speed(self) -> Speed:
+        plan, ready = self._plan, self._ready
+        if plan is None or ready is None or ready.load[1:3] != plan.task.load[1:3]:
+            return Speed()
         speed = memory.tiles_per_second(plan.card.weights_sha256, ready.device)
         if speed is None and ready.load.model == plan.task.load.model:
             speed = ready.tiles_per_second
-        about = f", about {duration(plan.tiles / speed)}" if speed else ""
-        return f"{text}{about} on {_short(ready.device)}"
+        return Speed(speed, _short(ready.device))
 
     def _load_model(self) -> None:
         """Have the model warm before the click, which also tells the device and the speed."""
@@ -182,7 +188,7 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
         if self._warmed is None:
             self.background.run(partial(warm_up, self._plan.card.mineral_table))
         self._warmed = self._plan.task.load
-        self._show_chip("starting …", "The classifier's process is getting ready")
+        self.device.tell("starting …", "The classifier's process is getting ready")
         self.worker.load(self._plan.task.load._replace(measure=True))
 
     def _begun(self) -> None:
@@ -232,21 +238,14 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
         self._ready = ready
         notes = "".join(f"\n{notice}" for notice in ready.notices)
         what = f"{ready.device}, {ready.precision}: {ready.why}{notes}\nChange it under Advanced."
-        self._show_chip(_short(ready.device), what)
+        self.device.tell(_short(ready.device), what)
         self.replan()
-
-    def _show_chip(self, text: str, tooltip: str) -> None:
-        self.device.setText(text)
-        self.device.setToolTip(tooltip)
-        self.device.show()
 
     def _copy_command(self) -> None:
         QApplication.clipboard().setText(self.command())
         self.status.say("The command was copied: paste it into a terminal.")
 
     def _lay_out(self) -> None:
-        self.device.setStyleSheet("border: 1px solid palette(mid); border-radius: 7px; padding: 1px 8px")
-        self.device.hide()
         header = QHBoxLayout()
         header.addWidget(QLabel("<b>Ore minerals</b>"), 1)
         header.addWidget(self.device)
@@ -258,13 +257,9 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
         for widget in (self.empty, self.form, self.run_bar, self.status, self.result, self.learn):
             column.addWidget(widget)
         column.addStretch(1)
-        area = QScrollArea()
-        area.setWidget(content)
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(area)
+        outer.addWidget(scrolling(content))
         self.setMinimumWidth(380)
 
     def _connect(self) -> None:
@@ -291,11 +286,16 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
         self.result.failed.connect(self.status.complain)
         self.teaching.followed.connect(lambda _: self.result.refill())
         self.teaching.failed.connect(self.status.complain)
+        self.learn.told.connect(self.status.say)
+        self.learn.failed.connect(self.status.complain)
+        self.learn.shelf_read.connect(self.form.models.show_shelf)
+        self.learn.model_wanted.connect(self.form.models.choose_version)
         self._viewer.layers.selection.events.active.connect(self._look)
         self.destroyed.connect(partial(ClassifyDock._closed, self))
 
     def _closed(self, _: object = None) -> None:
         """End process and threads, and listen to the viewer no more; Qt's part of the dock is gone already."""
+        self.learn.close_section()
         self.teaching.close()
         self.worker.close()
         self.background.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 EMPTY = "Open a photograph of a polished section (File > Open, or drop it here), or try the sample."
 RED, AMBER = "color: #ff8a73", "color: #f0c05a"
@@ -25,6 +25,30 @@ class EmptyHint(QFrame):  # type: ignore[misc]
         column.setContentsMargins(0, 0, 0, 8)
         column.addWidget(words)
         column.addWidget(self.sample)
+
+
+class DeviceChip(QLabel):  # type: ignore[misc]
+    """On which device the model computes; hidden until that is known."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setStyleSheet("border: 1px solid palette(mid); border-radius: 7px; padding: 1px 8px")
+        self.hide()
+
+    def tell(self, text: str, tooltip: str) -> None:
+        """Show a device."""
+        self.setText(text)
+        self.setToolTip(tooltip)
+        self.show()
+
+
+def scrolling(content: QWidget) -> QScrollArea:
+    """Return an area that scrolls what is too high for the window."""
+    area = QScrollArea()
+    area.setWidget(content)
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    return area
 
 
 class Status(QWidget):  # type: ignore[misc]

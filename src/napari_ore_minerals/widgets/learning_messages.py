@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from napari_ore_minerals.learning.before_after import Scores
     from napari_ore_minerals.learning.corrections import Correction
     from napari_ore_minerals.learning.course import EpochRecord
     from napari_ore_minerals.learning.fine_tune_options import FineTuneOptions
@@ -73,12 +72,29 @@ class Learning(NamedTuple):
     notices: tuple[str, ...] = ()
 
 
+class Measured(NamedTuple):
+    """A share, 0 to 1, with the interval in which it lies with 95 %; NaN where it could not be measured."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Figure(NamedTuple):
+    """One figure before and after, measured on the same `cells`."""
+
+    name: str
+    hint: str
+    cells: int
+    before: Measured
+    after: Measured
+
+
 class Learnt(NamedTuple):
     """What a fine-tuning gave, beside what was there before; `saved` is its number where it is worse."""
 
     job: int
-    before: Scores
-    after: Scores
+    figures: tuple[Figure, ...]
     keep: bool
     why: str
     name: str

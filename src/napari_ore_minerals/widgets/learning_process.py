@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 from napari_ore_minerals.errors import OreMineralsError
 from napari_ore_minerals.widgets.learning_messages import (
     Export,
+    Figure,
     Import,
     Keep,
     Learn,
     Learning,
     Learnt,
+    Measured,
     PictureLesson,
     Saved,
     Written,
@@ -31,11 +33,14 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from napari_ore_minerals.images.micrograph import Micrograph
+    from napari_ore_minerals.learning.before_after import Scores
     from napari_ore_minerals.learning.course import EpochRecord
     from napari_ore_minerals.learning.fine_tuning import FineTuneResult
     from napari_ore_minerals.progress import Progress
 
 SECONDS_BETWEEN_MESSAGES = 0.2
+HELD_OUT = "On corrections that were held back and not learnt from; balanced: every mineral counts the same"
+REPLAYED = "Macro-F1 on pictures like those the model learnt from earlier: it must not forget them"
 NO_MEMORY = (
     "There is not enough memory to fine-tune: close other programs, or choose to teach less of the network."
 )
@@ -79,7 +84,10 @@ class Learner:
             self._send(Saved(task.job, import_model(ModelStore(task.store), task.archive).number))
 
     def _learn(self, task: Learn) -> None:
-        from napari_ore_minerals.learning.fine_tuning import CorrectedPicture, fine_tune_steps
+        from napari_ore_minerals.learning.fine_tuning import (
+            CorrectedPicture,
+            fine_tune_steps,
+        )
 
         begun = time.monotonic()
         pictures = [
@@ -100,8 +108,7 @@ class Learner:
         self._send(
             Learnt(
                 task.job,
-                result.before,
-                result.after,
+                figures_of(result.before, result.after),
                 result.keep,
                 result.why,
                 result.card.name,
@@ -185,6 +192,19 @@ class _Report:
         records, notices = tuple(self._records), tuple(self._notices)
         self._learner.send(Learning(self._job, self._done, self._total, self._stage, records, notices))
         self._records, self._notices, self._sent = [], [], time.monotonic()
+
+
+def figures_of(before: Scores, after: Scores) -> tuple[Figure, ...]:
+    """Pair what was measured before and after, in the words of the dock."""
+
+    def pair(title: str, hint: str, cells: int, name: str) -> Figure:
+        return Figure(title, hint, cells, *(Measured(*getattr(scores, name)) for scores in (before, after)))
+
+    return (
+        pair("balanced accuracy", HELD_OUT, after.cells, "balanced_accuracy"),
+        pair("accuracy", HELD_OUT, after.cells, "accuracy"),
+        pair("earlier knowledge", REPLAYED, after.replay_cells, "replay_macro_f1"),
+    )
 
 
 def main() -> None:

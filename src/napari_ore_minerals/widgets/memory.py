@@ -50,6 +50,21 @@ def remember_speed(model: str, device: str, rate: float) -> None:
     _write(known | {"tiles_per_second": speeds | {f"{model} {device}": round(rate, 3)}})
 
 
+def seconds_of_learning(architecture: str, depth: str, device: str) -> float | None:
+    """How long an earlier fine-tuning took; None if there was none."""
+    known = _read().get("seconds_of_learning")
+    value = known.get(f"{architecture} {depth} {device}") if isinstance(known, dict) else None
+    return float(value) if isinstance(value, (int, float)) and value > 0 else None
+
+
+def remember_learning(architecture: str, depth: str, device: str, seconds: float) -> None:
+    """Keep how long a fine-tuning took for the next forecast."""
+    known = _read()
+    times = known.get("seconds_of_learning")
+    times = times if isinstance(times, dict) else {}
+    _write(known | {"seconds_of_learning": times | {f"{architecture} {depth} {device}": round(seconds, 1)}})
+
+
 def model_folders() -> list[Path]:
     """Model folders that the user chose, the latest first; those that are gone are left out."""
     named = _read().get("models", [])

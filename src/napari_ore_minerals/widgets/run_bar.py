@@ -14,15 +14,19 @@ class RunBar(QStackedWidget):  # type: ignore[misc]
     clicked = Signal()
     cancelled = Signal()
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        tooltip: str = "Find out which mineral each tile of the picture shows",
+        cancel_tooltip: str = "Stop; what is classified already is kept",
+    ) -> None:
         super().__init__()
         self.button = QPushButton("Classify")
-        self.button.setToolTip("Find out which mineral each tile of the picture shows")
+        self.button.setToolTip(tooltip)
         self.button.clicked.connect(self.clicked)
         self.bar = QProgressBar()
         self.bar.setTextVisible(True)
         self.cancel = QPushButton("Cancel")
-        self.cancel.setToolTip("Stop; what is classified already is kept")
+        self.cancel.setToolTip(cancel_tooltip)
         self.cancel.clicked.connect(self._cancel)
         running = QWidget()
         row = QHBoxLayout(running)
@@ -54,17 +58,20 @@ class RunBar(QStackedWidget):  # type: ignore[misc]
         self.cancel.setText("Cancel")
         self.setCurrentIndex(1)
 
-    def advance(self, done: int, total: int) -> None:
-        """Show how far it is, how fast it goes and how long it will still take."""
+    def advance(self, done: int, total: int, stage: str = "") -> None:
+        """Show how far it is, how fast it goes (or the `stage`) and how long it will still take."""
         now = monotonic()
+        if total != self.bar.maximum() or done < self.bar.value():
+            self._first = None  # another stage begins
         self.bar.setRange(0, max(total, 1))
         self.bar.setValue(done)
-        text = f"{done:,} / {total:,} tiles"
+        text = stage or f"{done:,} / {total:,} tiles"
         if self._first is None:
             self._first = (now, done)
         elif now > self._first[0] and done > self._first[1]:
             rate = (done - self._first[1]) / (now - self._first[0])
-            text += f" · {rate:.3g}/s · {duration((total - done) / rate)} left"
+            text += "" if stage else f" · {rate:.3g}/s"
+            text += f" · {duration((total - done) / rate)} left"
         self.bar.setFormat(text)
 
     def end(self) -> None:

@@ -1,0 +1,136 @@
+"""What a click on Fine-tune would learn from: the open picture, and earlier ones whose files are still there."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from napari_ore_minerals.errors import OreMineralsError
+from napari_ore_minerals.minerals import MineralTable
+from napari_ore_minerals.widgets.child_process import Order
+from napari_ore_minerals.widgets.learning_messages import Learn, PictureLesson
+
+if TYPE_CHECKING:
+    from napari_ore_minerals.images.micrograph import Micrograph
+    from napari_ore_minerals.learning.corrections import Correction
+    from napari_ore_minerals.learning.fine_tune_options import FineTuneOptions
+    from napari_ore_minerals.learning.journal import Journal
+    from napari_ore_minerals.learning.lesson import Lesson
+    from napari_ore_minerals.models.card import ModelCard
+    from napari_ore_minerals.models.devices import DeviceName
+    from napari_ore_minerals.models.versions import ModelStore
+    from napari_ore_minerals.widgets.messages import PictureFacts
+
+DEPTHS = {
+    "head": ("answers only", "Quickest: what the network sees stays, only its answers change"),
+    "last stage": ("last stage", "As a rule the best: the last stage of the network and its answers change"),
+    "all": ("whole network", "Slowest: for pictures that look quite unlike those the model was trained on"),
+}
+
+
+_COSTS = {"head": 1.3, "last stage": 1.8, "all": 3.5}  # of learning from a tile, over that of classifying it
+START_S, SECONDS_PER_PICTURE, TILES_PER_PICTURE = 15.0, 1.0, 16
+
+
+class Speed(NamedTuple):
+    """Tiles that are classified per second, None if that is not known yet, and the device's name."""
+
+    tiles_per_second: float | None = None
+    device: str = ""
+
+
+class Bench(NamedTuple):
+    """What the dock lends: the chosen model, the picture of the result in view, the device and how fast it is."""
+
+    model: Callable[[], tuple[Path, ModelCard] | None]
+    picture: Callable[[], Callable[[], Micrograph] | None]
+    device: Callable[[], DeviceName]
+    speed: Callable[[], Speed]
+    store: ModelStore
+
+
+@dataclass(frozen=True)
+class LearningPlan:
+    """What would be learnt, from which model, and how.
+
+    Attributes
+    ----------
+    parent : Path
+        Folder of the model.
+    card : ModelCard
+    lessons : tuple of PictureLesson
+        That of the open picture comes first.
+    journals : tuple of Path
+        Where the same corrections are written down.
+    options : FineTuneOptions
+    open_picture : callable or None
+        Opens the picture in view, which may have no file; None where its file is read.
+    """
+
+    parent: Path
+    card: ModelCard
+    lessons: tuple[PictureLesson, ...]
+    journals: tuple[Path, ...]
+    options: FineTuneOptions
+    open_picture: Callable[[], Micrograph] | None
+
+    @property
+    def corrections(self) -> int:
+        """Number of cells to learn from."""
+        return sum(len(lesson.corrections) for lesson in self.lessons)
+
+    def request(self, job: int, store: Path) -> object:
+        """Return what is to be sent to the process that trains."""
+
+        def learn(facts: PictureFacts | None) -> Learn:
+            return Learn(job, self.parent, self.lessons, self.options, store, facts)
+
+        return learn(None) if self.open_picture is None else Order(self.open_picture, learn, job)
+
+    def command(self) -> str:
+        """Return the command line that learns the same."""
+        words = ["ore-minerals", "learn", "--corrections", *map(str, self.journals)]
+        words += ["--parent", str(self.parent)]
+        return shlex.join([*words, *self.options.flags()])
+
+    def seconds(self, speed: float) -> float:
+        """Forecast how long it takes on a device that classifies `speed` tiles per second."""
+        options, earlier = self.options, self.card.replay is not None
+        learnt = options.samples_per_epoch * _COSTS[options.depth]
+        measured = options.replay_pictures * TILES_PER_PICTURE if earlier else 0
+        drawn = 2 * options.replay_pictures * SECONDS_PER_PICTURE if earlier else 0
+        return START_S + drawn + (options.epochs * (learnt + measured) + 2 * measured) / speed
+
+
+def lesson_in_view(
+    lesson: Lesson, corrections: tuple[Correction, ...], *, is_open: bool
+) -> PictureLesson | None:
+    """What the result in view teaches; None if its picture is neither open nor a file that is still there."""
+    base = lesson.base
+    path = None if is_open or base.picture.path is None else Path(base.picture.path)
+    if not is_open and (path is None or not path.is_file()):
+        return None
+    return PictureLesson(base.picture.name, path, base.um_per_px, corrections, lesson.minerals)
+
+
+def earlier_lessons(journal: Journal, but: str) -> tuple[tuple[PictureLesson, Path], ...]:
+    """What other pictures taught, with the journal of each; those whose file is gone are left out.
+
+    Reads all journals; to be called beside the viewer.
+    """
+    found = []
+    for fingerprint in journal.pictures():
+        try:
+            note, corrections = journal.read(fingerprint)[:2]
+        except OreMineralsError:
+            continue  # a damaged journal of another picture is told of when that picture is opened
+        if fingerprint == but or note is None or note.path is None or not corrections:
+            continue
+        if Path(note.path).is_file():
+            table = MineralTable.of(note.minerals)
+            lesson = PictureLesson(note.name, Path(note.path), note.um_per_px, tuple(corrections), table)
+            found.append((lesson, journal.path(fingerprint)))
+    return tuple(found)
