@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, CycloptsError, Parameter, validators
 
 from napari_ore_minerals import __version__
-from napari_ore_minerals.cli import dataset, evaluate, foreign, train
+from napari_ore_minerals.cli import dataset, evaluate, foreign, learn, models, train
 from napari_ore_minerals.cli.console import as_json, fail, print_areas, sentence, tell, with_bar, write_png
 from napari_ore_minerals.errors import ModelError, OreMineralsError
 from napari_ore_minerals.maps.records import ClassifyOptions
@@ -37,7 +37,7 @@ app = App(
 )
 models_app = App(name="models", help="The models that can be used.")
 app.command(models_app)
-for part in (dataset, train, evaluate, foreign):
+for part in (dataset, train, evaluate, foreign, learn, models):
     part.register(app, models_app)
 
 
@@ -79,7 +79,7 @@ def classify(  # noqa: PLR0913 - a command's flags
     /,
     *,
     out: Path | None = None,
-    model: Path | None = None,
+    model: str | None = None,
     um_per_px: _Scale | None = None,
     overwrite: bool = False,
     table: Path | None = None,
@@ -101,7 +101,7 @@ def classify(  # noqa: PLR0913 - a command's flags
     out
         Where the result folders go; by default beside each picture.
     model
-        Model folder; by default the bundled model.
+        Model folder, number of a version of yours, or bundled; by default your current model.
     um_per_px
         Micrometres per pixel, for pictures that do not tell.
     overwrite
@@ -200,34 +200,6 @@ def simulate(
     return 0
 
 
-@models_app.command(name="list")
-def list_models() -> int:
-    """List the models that are here."""
-    from napari_ore_minerals.models.card import read_card
-    from napari_ore_minerals.models.classifier import bundled
-
-    card = read_card(bundled())
-    names = ", ".join(mineral.name for mineral in card.minerals)
-    print(f"{card.name} {card.version}  (bundled)  {card.architecture}  {names}")
-    return 0
-
-
-@models_app.command
-def show(model: Path | None = None, /) -> int:
-    """Print a model's card.
-
-    Parameters
-    ----------
-    model
-        Model folder; by default the bundled model.
-    """
-    from napari_ore_minerals.models.card import read_card
-    from napari_ore_minerals.models.classifier import bundled
-
-    print(read_card(bundled() if model is None else model).to_json(), end="")
-    return 0
-
-
 @app.command
 def info() -> int:
     """Print versions, devices and what would be used."""
@@ -279,13 +251,13 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _load(model: Path | None, options: ClassifyOptions) -> Classifier:
+def _load(model: str | None, options: ClassifyOptions) -> Classifier:
     from napari_ore_minerals.models.devices import prepare_process
 
     prepare_process()
     from napari_ore_minerals.models.classifier import Classifier
 
-    return Classifier.load(model, device=options.device, precision=options.precision)
+    return Classifier.load(models.model_named(model), device=options.device, precision=options.precision)
 
 
 def _pictures(named: list[Path]) -> Iterator[Path]:

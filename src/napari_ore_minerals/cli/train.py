@@ -108,10 +108,10 @@ def _main_process() -> bool:
 
 def _drained(steps: Steps[ModelCard]) -> ModelCard:
     """Drain steps; of several processes one speaks."""
-    return with_bar(mapped(steps, _with_epoch), "train") if _main_process() else run(steps)
+    return with_bar(mapped(steps, with_epoch), "train") if _main_process() else run(steps)
 
 
-def _with_epoch(progress: Progress) -> Progress:
+def with_epoch(progress: Progress) -> Progress:
     """Say how an epoch went."""
     from napari_ore_minerals.learning.course import EpochRecord
 

@@ -37,7 +37,9 @@ class FineTuneOptions(BaseModel):
         description="Tiles drawn per epoch, corrections and earlier ones alike",
     )
     replay_pictures: Annotated[int, Field(ge=0, le=10_000)] = Field(
-        12, title="Earlier pictures", description="Simulated again, to learn from and as many to check with"
+        12,
+        title="Earlier pictures",
+        description="Simulated again to learn from, as many to choose with and to measure with",
     )
     memory_tiles: Annotated[int, Field(ge=0, le=1000)] = Field(
         24,

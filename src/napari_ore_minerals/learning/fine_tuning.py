@@ -24,6 +24,7 @@ from .corrected_tiles import CorrectedPicture, corrected_tiles, held_back
 from .corrections import merged
 from .dataset import TileSamples, joined
 from .fine_tune_options import FineTuneOptions
+from .going_back import go_as_far_as_nothing_is_forgotten
 from .replay import Replay, bounded_memory, packed_tiles, replay_steps
 from .training import TrainResult, train_steps
 from .weights import initial_network
@@ -87,9 +88,8 @@ class _Lessons:
 
     @property
     def validation(self) -> TileSamples:
-        """What was held back, and what checks for forgetting; where there is neither, the corrections."""
-        parts = [part for part in (self.held_out, self.replay.checked) if len(part)]
-        return joined(parts) if parts else self.taught
+        """The corrections and earlier tiles to choose the best epoch with; nothing that only measures."""
+        return joined([self.taught, self.replay.chosen]) if len(self.replay.chosen) else self.taught
 
 
 def fine_tune_steps(
@@ -152,11 +152,12 @@ def fine_tune_steps(
     )
     memory = _memory(lessons, minerals, options)
     new = _card(card, minerals, trained, options, memory, len(samples))
-    taught_model = Classifier(new, trained.network, device=options.device, precision=options.precision)
-    after = scores_of(taught_model, lessons.held_out, replay.checked)
+    taught = Classifier(new, trained.network, device=options.device, precision=options.precision)
+    go_as_far_as_nothing_is_forgotten(taught, network, replay.chosen, before_model)
+    after = scores_of(taught, lessons.held_out, replay.checked)
     keep, why = verdict(before, after)
     new = new.model_copy(update={"metrics": _metrics(after)})
-    return FineTuneResult(new, trained.network.cpu(), before, after, keep, why, trained.history, memory)
+    return FineTuneResult(new, taught.network.cpu(), before, after, keep, why, trained.history, memory)
 
 
 def keep_version(

@@ -32,13 +32,16 @@ class Replay(NamedTuple):
     ----------
     learnt : TileSamples
         To learn from again.
+    chosen : TileSamples
+        Of other pictures, to choose with how far to go; each has one clear mineral.
     checked : TileSamples
-        Of other pictures, which only measure; each has one clear mineral.
+        Of others again, which only measure.
     memory : TileSamples or None
         Tiles that the parent was taught by its user: a part of `learnt`, with the parent's minerals.
     """
 
     learnt: TileSamples
+    chosen: TileSamples
     checked: TileSamples
     memory: TileSamples | None
 
@@ -55,7 +58,7 @@ def replay_steps(
     minerals
         The table that is learnt now; tiles of minerals that it lacks are left out.
     pictures
-        How many to simulate, and as many others to check with.
+        How many to simulate to learn from; as many others to choose with, and as many to measure with.
     cache
         Where simulated tiles are kept.
 
@@ -70,18 +73,18 @@ def replay_steps(
         If the memory of the model is not what its card says.
     """
     empty = TileSamples.of_labels(np.zeros((0, card.input_px, card.input_px, 3), np.uint8), [], [], minerals)
-    learnt, checked = [empty], empty
+    learnt, chosen, checked = [empty], empty, empty
     if card.replay is not None and card.replay.simulated and pictures:
         parts = []
-        for seed in (FIRST_SEEDS[0], FIRST_SEEDS[2]):
+        for seed in FIRST_SEEDS:
             wanted = SimulatedPictures(seed, pictures, tile_px=card.tile_px, input_px=card.input_px)
             parts.append(in_table((yield from simulated_samples_steps(wanted, cache)), minerals))
         learnt.append(parts[0])
-        checked = parts[1].select(parts[1].clear())
+        chosen, checked = (part.select(part.clear()) for part in parts[1:])
     memory = read_tiles(folder, card)
     if memory is not None:
         learnt.append(in_table(memory, minerals))
-    return Replay(joined([without_dense(part) for part in learnt]), checked, memory)
+    return Replay(joined([without_dense(part) for part in learnt]), chosen, checked, memory)
 
 
 def in_table(samples: TileSamples, minerals: MineralTable) -> TileSamples:

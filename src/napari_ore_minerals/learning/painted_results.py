@@ -1,0 +1,51 @@
+"""Corrections that lie in a result folder: what was painted before it was saved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_ore_minerals.errors import DatasetError
+from napari_ore_minerals.maps.files import read_result
+from napari_ore_minerals.maps.mineral_map import label_cells
+
+from .corrections import as_corrections, found_corrections
+from .journal import Lessons, PictureNote
+from .refit import FOLLOWS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def painted_corrections(folder: Path) -> Lessons:
+    """Find what was painted on a saved result, by comparing its labels with what its probabilities say.
+
+    Raises
+    ------
+    ResultError
+        If it is no result folder.
+    DatasetError
+        If nothing was painted on it.
+    """
+    mineral_map = read_result(folder)
+    predicted = label_cells(
+        mineral_map.probabilities,
+        mineral_map.processed,
+        mineral_map.minerals,
+        min_confidence=mineral_map.run.min_confidence,
+    )
+    follows = any(notice.startswith(FOLLOWS) for notice in mineral_map.run.notices)
+    taught = (mineral_map.probabilities.max(axis=-1) == 1.0) & mineral_map.processed & follows
+    confirmed = [(int(row), int(column)) for row, column in zip(*taught.nonzero(), strict=True)]
+    found = found_corrections(predicted, mineral_map.labels, confirmed, mineral_map.minerals)
+    if not len(found.cells):
+        raise DatasetError(f"nothing was painted on {folder} before it was saved: there is nothing to learn")
+    picture = mineral_map.picture
+    note = PictureNote(
+        picture=picture.fingerprint,
+        name=picture.name[:1000],
+        path=picture.path,
+        um_per_px=mineral_map.um_per_px,
+        um_per_px_source=mineral_map.um_per_px_source[:200],
+        minerals=mineral_map.minerals.minerals,
+    )
+    return Lessons(note, tuple(as_corrections(found, mineral_map, now=mineral_map.run.created[:40])))
