@@ -23,12 +23,14 @@ from tqdm import tqdm
 from napari_ore_minerals.errors import ModelError
 from napari_ore_minerals.minerals import DEFAULT_MINERALS
 from napari_ore_minerals.models.architectures import build_network
-from napari_ore_minerals.models.card import ModelCard, ReplayRecord, TrainingRecord
+from napari_ore_minerals.models.card import CARD_NAME, ModelCard, ReplayRecord, TrainingRecord
 from napari_ore_minerals.models.classifier import BUNDLED, Classifier, Evidence
 from napari_ore_minerals.models.devices import prepare_process
+from napari_ore_minerals.models.durable import replace_synced
 from napari_ore_minerals.models.store import save_model
 from napari_ore_minerals.progress import Progress, Steps, run
 
+from .area_errors import confusion_record
 from .calibration import fitted_temperature
 from .dataset import TileSamples
 from .evaluation import area_error, confident_from, evaluate
@@ -38,9 +40,12 @@ from .training import EpochRecord, TrainOptions, TrainResult, train_steps
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_ore_minerals.models.confusion import ConfusionRecord
+
 NAME = "ore-swin-compact-simulated"
 FIRST_SEEDS = (0, 1_000_000, 2_000_000)
 WANTED_PRECISION = 0.98
+HELD_OUT = "simulated pictures that the model has not learnt from, not real ones"
 PROVENANCE = (
     "Trained by this project on simulated reflected-light micrographs only: it has seen no real photograph. "
     "The ranges of lamp, camera and polish in the simulation and the augmentation were chosen with the "
@@ -189,8 +194,26 @@ def _measured(classifier: Classifier, choosing: TileSamples, held_out: TileSampl
         update={
             "metrics": {name: round(value, 4) for name, value in metrics.items()},
             "min_confidence": round(float(np.clip(least, 0.4, 0.6)), 2),
+            "confusion": _confusion(held_out, cells),
         }
     )
+
+
+def confusion_steps(recipe: Recipe, folder: Path) -> Steps[ModelCard]:
+    """Measure a model made here on the held-out pictures again, and write the confusion into its card."""
+    held_out = yield from _simulated(recipe, 2, recipe.held_out)
+    classifier = Classifier.load(folder)
+    evidence = evidence_of(classifier, held_out)
+    cells = classifier.probabilities(np.moveaxis(evidence.class_maps, 1, -1))
+    card = classifier.card.model_copy(update={"confusion": _confusion(held_out, cells)})
+    replace_synced(folder / CARD_NAME, card.to_json().encode())
+    return card
+
+
+def _confusion(held_out: TileSamples, cells: NDArray[np.float32]) -> ConfusionRecord | None:
+    if held_out.dense is None:
+        return None
+    return confusion_record(cells, held_out.dense, held_out.groups, HELD_OUT)
 
 
 def _of_clear(
@@ -226,6 +249,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=None, help="processes that simulate")
     parser.add_argument("--cache", type=Path, default=None, help="where simulated tiles are kept")
     parser.add_argument("--minutes", type=float, default=DEFAULT_TRAINING.minutes, help="time to train in")
+    parser.add_argument(
+        "--confusion", action="store_true", help="only measure the confusion of the model that is there"
+    )
     chosen = parser.parse_args(arguments)
     prepare_process()
     training = DEFAULT_TRAINING.model_copy(
@@ -239,7 +265,8 @@ def main(arguments: list[str] | None = None) -> None:
     if chosen.cache is not None:
         recipe = replace(recipe, cache=chosen.cache)
     with tqdm() as bar:
-        card = run(default_model_steps(recipe, chosen.folder), partial(_show, bar))
+        steps = confusion_steps if chosen.confusion else default_model_steps
+        card = run(steps(recipe, chosen.folder), partial(_show, bar))
     sys.stderr.write(card.to_json())
 
 
