@@ -14,7 +14,7 @@ from .options import Augmentation, Depth, TrainOptions
 class FineTuneOptions(BaseModel):
     """How to fine-tune a model on corrections."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     depth: Depth = Field(
         "last stage", title="Depth", description="How much of the network learns: more takes longer"
@@ -39,7 +39,7 @@ class FineTuneOptions(BaseModel):
     replay_pictures: Annotated[int, Field(ge=0, le=10_000)] = Field(
         12,
         title="Earlier pictures",
-        description="Simulated again to learn from, as many to choose with and to measure with",
+        description="Simulated again to learn from, and as many each to choose and to measure with",
     )
     memory_tiles: Annotated[int, Field(ge=0, le=1000)] = Field(
         24,
