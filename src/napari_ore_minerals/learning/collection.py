@@ -24,6 +24,7 @@ from napari_ore_minerals.minerals import MineralTable
 
 from .dataset import TileSamples
 from .dataset_record import RECORD_NAME, DatasetRecord, Making, read_record
+from .rewriting import finish_replacing, replace_together
 from .tile_cache import resized_tiles
 from .tile_table import PARTS, check_split, check_table, listed, read_table, table_text
 
@@ -76,6 +77,13 @@ class TileDataset:
             If it is no dataset, its files make no sense, or its split leaks.
         """
         folder = Path(folder)
+        try:
+            finish_replacing(folder)
+        except OSError as error:
+            raise DatasetError(
+                f"{folder} was being rewritten when a program was stopped, and this cannot be finished "
+                f"({error.strerror or error}): make the folder writable"
+            ) from error
         record = read_record(folder)
         table = read_table(folder / TABLE_NAME)
         try:
@@ -92,7 +100,7 @@ class TileDataset:
         )
 
     def write(self, *, overwrite: bool = False) -> None:
-        """Write ``dataset.json`` and ``tiles.csv``; other files of the folder stay as they are.
+        """Write ``dataset.json`` and ``tiles.csv`` together; other files of the folder stay as they are.
 
         Raises
         ------
@@ -109,8 +117,7 @@ class TileDataset:
             staging.mkdir(parents=True)
             self.write_into(staging)
             if self.folder.exists():
-                for name in (TABLE_NAME, RECORD_NAME):
-                    os.replace(staging / name, self.folder / name)
+                replace_together(staging, self.folder)
             else:
                 os.rename(staging, self.folder)
         except OSError as error:

@@ -189,11 +189,8 @@ def save(folder: Path, labels: Mapping[str, TileLabel], minerals: MineralTable) 
     for mineral in minerals:
         if mineral.name not in {known.name for known in enlarged}:
             enlarged = with_mineral(enlarged, mineral.name)
-    if enlarged != dataset.minerals:  # first, so that no table ever names a mineral that is not known
-        dataset = replace(dataset, minerals=enlarged)
-        dataset.write(overwrite=True)
-    if labels:
-        with_labels(dataset, labels).write(overwrite=True)
+    if labels or enlarged != dataset.minerals:
+        with_labels(replace(dataset, minerals=enlarged), labels).write(overwrite=True)
 
 
 def _record(tile: str, label: TileLabel) -> dict[str, Any]:
