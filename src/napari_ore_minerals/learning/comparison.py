@@ -33,7 +33,7 @@ from .evaluation_files import RECORD, read_evaluation, write_evaluation
 from .evaluation_report import EvaluationReport, table_of_predictions
 from .model_evaluation import calibration_steps, evaluate_model_steps, tiles_of
 from .options import TrainOptions
-from .runs import dataset_sha256, train_dataset_steps
+from .runs import train_dataset_steps
 from .weights import Weights, architecture_named
 from .whole_folder import whole_folder
 
@@ -232,7 +232,7 @@ def _check_parts(dataset: TileDataset, options: CompareOptions) -> None:
 def _begin(dataset: TileDataset, out: Path, options: CompareOptions) -> None:
     """Note what is compared, or check that it is what was begun in this folder."""
     settings = {
-        "dataset": {"name": dataset.name, "sha256": dataset_sha256(dataset)},
+        "dataset": {"name": dataset.name, "sha256": dataset.sha256()},
         "part": options.part,
         "options": options.training.model_dump() | {"wanted_precision": options.evaluation.wanted_precision},
     }

@@ -26,7 +26,6 @@ from .comparison_tables import (
 from .evaluation_files import draw_heatmaps_of, draw_mistakes_of
 from .figures import draw_confusions, draw_curves, draw_reliability, draw_transfer
 from .report import Comparison, report_page
-from .runs import dataset_sha256
 from .whole_folder import whole_folder
 
 if TYPE_CHECKING:
@@ -132,7 +131,7 @@ def _facts(dataset: TileDataset, options: CompareOptions) -> dict[str, str]:
     versions = {name: version(name) for name in SOFTWARE}
     return {
         "command": options.command,
-        "dataset": f"{dataset.name}, tiles of {dataset.tile_px} px, table sha256 {dataset_sha256(dataset)}",
+        "dataset": f"{dataset.name}, tiles of {dataset.tile_px} px, table sha256 {dataset.sha256()}",
         "seed": str(options.training.seed),
         "options": options.training.flags(),
         "Python": f"{platform.python_version()}, {platform.system()} {platform.machine()}",

@@ -113,11 +113,6 @@ def train_dataset_steps(
         return folder.finish(_card(dataset, folder, start, result), result.network, stopped=result.stopped)
 
 
-def dataset_sha256(dataset: TileDataset) -> str:
-    """Hash of the tiles of a dataset, their labels and their parts, by which a run knows it again."""
-    return dataset.sha256()
-
-
 @dataclass(frozen=True)
 class _Start:
     """What a training begins with; `parent` is the card of a model folder."""
@@ -156,7 +151,7 @@ def _facts(dataset: TileDataset, options: TrainOptions, start: _Start) -> dict[s
     precision, _ = choose_precision(device.torch_device, options.precision)
     return {
         "schema_version": 1,
-        "dataset": {"name": dataset.name, "sha256": dataset_sha256(dataset)},
+        "dataset": {"name": dataset.name, "sha256": dataset.sha256()},
         "architecture": start.architecture,
         "weights": identity(start.architecture, start.weights),
         "seed": options.seed,
