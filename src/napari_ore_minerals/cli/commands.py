@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, CycloptsError, Parameter, validators
 
 from napari_ore_minerals import __version__
-from napari_ore_minerals.cli import dataset, evaluate, foreign, learn, models, train
+from napari_ore_minerals.cli import areas, dataset, evaluate, foreign, learn, models, train
 from napari_ore_minerals.cli.console import as_json, fail, print_areas, sentence, tell, with_bar, write_png
 from napari_ore_minerals.errors import ModelError, OreMineralsError
 from napari_ore_minerals.maps.records import ClassifyOptions
@@ -37,7 +37,7 @@ app = App(
 )
 models_app = App(name="models", help="The models that can be used.")
 app.command(models_app)
-for part in (dataset, train, evaluate, foreign, learn, models):
+for part in (areas, dataset, train, evaluate, foreign, learn, models):
     part.register(app, models_app)
 
 
