@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,6 +25,7 @@ from napari_ore_minerals.widgets.messages import (
     Follow,
     Followed,
     Load,
+    MapKey,
     NotFollowed,
     PictureFacts,
     Ready,
@@ -96,7 +98,7 @@ class Worker(QObject):  # type: ignore[misc]
     Signals, all in the main thread: ``ready(Ready)``, ``started()``, ``advanced(Gathered)``,
     ``noticed(str)``, ``finished(MineralMap)``, ``cut_short(Gathered)`` after a cancel that the process did
     not answer in time, ``failed(str)``.  Each ``started`` is followed by exactly one of the last three.
-    ``followed(Followed)`` and ``not_followed(str)`` answer the newest `follow`.
+    ``followed(Followed)`` answers `follow`, unless a newer wish came first; ``not_followed(str)`` the newest one.
     """
 
     ready = Signal(object)
@@ -156,18 +158,22 @@ class Worker(QObject):  # type: ignore[misc]
 
     def follow(
         self,
-        picture: str,
-        grid: TileGrid,
+        of: MapKey,
         corrections: tuple[Correction, ...],
         minerals: MineralTable,
         *,
         seen: frozenset[Cell] = frozenset(),
-    ) -> None:
-        """Let the map of a classified picture follow corrections; an older wish is not answered any more."""
+    ) -> int:
+        """Let a map that was made here follow corrections; gives the number of the answer."""
+        job = next(self._jobs)
         if self._closed:
-            return
-        self._following = next(self._jobs)
-        self._living().send(Follow(self._following, picture, grid, corrections, minerals, seen))
+            return job
+        self._following = job
+        if self._child is None:
+            QTimer.singleShot(0, partial(self._take_following, NotFollowed(job, GONE)))
+        else:
+            self._living().send(Follow(job, of, corrections, minerals, seen))
+        return job
 
     def cancel(self) -> None:
         """Ask for what is known so far; after `CANCEL_SECONDS` without an answer the process is killed."""
@@ -235,12 +241,12 @@ class Worker(QObject):  # type: ignore[misc]
             self.failed.emit(message.sentence)
 
     def _take_following(self, message: Followed | NotFollowed) -> None:
-        if message.job != self._following:
-            return
-        self._following = 0
+        newest = message.job == self._following
+        if newest:
+            self._following = 0
         if isinstance(message, Followed):
             self.followed.emit(message)
-        else:
+        elif newest and not self._closed:
             self.not_followed.emit(message.sentence)
 
     def _take_end(self, ended: Ended) -> None:

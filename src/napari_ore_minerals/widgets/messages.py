@@ -112,12 +112,27 @@ class Done(NamedTuple):
     mineral_map: MineralMap
 
 
-class Follow(NamedTuple):
-    """Let the map of a picture that was classified follow corrections; the newest of a picture wins."""
+class MapKey(NamedTuple):
+    """Which run a map is from: a picture may be classified with several models, tiles and parts."""
 
-    job: int
     picture: str
     grid: TileGrid
+    model: str
+    created: str
+    seconds: float
+
+    @classmethod
+    def of(cls, mineral_map: MineralMap) -> MapKey:
+        """Key of a map, which stays the same while the map follows."""
+        run, model = mineral_map.run, mineral_map.model.weights_sha256
+        return cls(mineral_map.picture.fingerprint, mineral_map.grid, model, run.created, run.seconds)
+
+
+class Follow(NamedTuple):
+    """Let a map of this process follow corrections; of those that wait, the newest of a map is answered."""
+
+    job: int
+    of: MapKey
     corrections: tuple[Correction, ...]
     minerals: MineralTable
     seen: frozenset[Cell] = frozenset()
@@ -127,7 +142,6 @@ class Followed(NamedTuple):
     """The map that follows, and the cell whose answer would teach most now; None if all were seen."""
 
     job: int
-    picture: str
     mineral_map: MineralMap
     next_cell: Cell | None
     seconds: float

@@ -91,6 +91,11 @@ class Overlay:
         return np.asarray(self.labels.data).reshape(self.grid.shape)
 
     @property
+    def fits(self) -> bool:
+        """Whether the layer still has the cells of the map: users may give it other data."""
+        return self.labels is None or np.asarray(self.labels.data).size == self._shown.size
+
+    @property
     def painted(self) -> NDArray[np.bool_]:
         """Cells that the user painted, (rows, columns)."""
         return np.asarray(self.values != self._shown)

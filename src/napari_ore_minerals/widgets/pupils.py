@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from napari_ore_minerals.errors import DatasetError
-from napari_ore_minerals.widgets.messages import Follow, Followed
+from napari_ore_minerals.learning.corrections import merged
+from napari_ore_minerals.widgets.messages import Follow, Followed, MapKey
 
 if TYPE_CHECKING:
-    from napari_ore_minerals.images.tiles import TileGrid
     from napari_ore_minerals.learning.corrections import Correction
     from napari_ore_minerals.learning.head_change import Examples
     from napari_ore_minerals.maps.features import CellFeatures
     from napari_ore_minerals.maps.mineral_map import MineralMap
+    from napari_ore_minerals.minerals import MineralTable
 
 MOST = 4
 GONE = (
@@ -23,21 +24,26 @@ GONE = (
 )
 
 
+class Pupil(NamedTuple):
+    """A map as the model gave it, what the network saw, and what was last said of it in which minerals."""
+
+    mineral_map: MineralMap
+    features: CellFeatures
+    said: tuple[Correction, ...]
+    minerals: MineralTable
+
+
 class Pupils:
-    """The last pictures that were classified, each with its features and what was last said of it."""
+    """The last maps that were made, each with its features and what was last said of it."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[str, TileGrid], tuple[MineralMap, CellFeatures]] = OrderedDict()
-        self._said: dict[tuple[str, TileGrid], tuple[Correction, ...]] = {}
+        self._known: OrderedDict[MapKey, Pupil] = OrderedDict()
 
     def keep(self, mineral_map: MineralMap, features: CellFeatures) -> None:
         """Keep a map as the model gave it; the oldest one goes."""
-        key = (mineral_map.picture.fingerprint, mineral_map.grid)
-        self._known.pop(key, None)
-        self._known[key] = mineral_map, features
+        self._known[MapKey.of(mineral_map)] = Pupil(mineral_map, features, (), mineral_map.minerals)
         while len(self._known) > MOST:
-            oldest, _ = self._known.popitem(last=False)
-            self._said.pop(oldest, None)
+            self._known.popitem(last=False)
 
     def followed(self, wish: Follow) -> Followed:
         """Let a map follow; `DatasetError` if its features are not there, or a correction is of no mineral."""
@@ -45,31 +51,34 @@ class Pupils:
         from napari_ore_minerals.learning.review import Review, next_cell
 
         begun = time.perf_counter()
-        key = (wish.picture, wish.grid)
-        if key not in self._known:
+        if wish.of not in self._known:
             raise DatasetError(GONE)
-        self._known.move_to_end(key)
-        mineral_map, features = self._known[key]
-        self._said[key] = wish.corrections
-        memory = self._memory(wish)
+        pupil = self._known[wish.of]._replace(said=wish.corrections, minerals=wish.minerals)
+        self._known[wish.of] = pupil
+        self._known.move_to_end(wish.of)
         following = refitted_map(
-            mineral_map, features, wish.corrections, minerals=wish.minerals, memory=memory
+            pupil.mineral_map,
+            pupil.features,
+            wish.corrections,
+            minerals=wish.minerals,
+            memory=self._memory(wish),
         )
         seen = wish.seen | {one.cell for one in wish.corrections}
-        following_cell = next_cell(following, features, Review(), corrected=frozenset(seen))
-        return Followed(wish.job, wish.picture, following, following_cell, time.perf_counter() - begun)
+        following_cell = next_cell(following, pupil.features, Review(), corrected=frozenset(seen))
+        return Followed(wish.job, following, following_cell, time.perf_counter() - begun)
 
     def _memory(self, wish: Follow) -> Examples | None:
-        """What was said of the other pictures of the same model, as a balanced memory."""
+        """What was said of other pictures that the same model classified, as a balanced memory; by name."""
         from napari_ore_minerals.learning.head_change import remembered
         from napari_ore_minerals.learning.refit import examples_of
 
-        model = self._known[wish.picture, wish.grid][0].model
-        examples = [
-            examples_of(
-                *self._known[key], [one for one in said if one.code in wish.minerals.codes], wish.minerals
-            )
-            for key, said in self._said.items()
-            if key[0] != wish.picture and said and self._known[key][0].model == model
-        ]
+        examples = []
+        for key, pupil in self._known.items():
+            if key.picture == wish.of.picture or key.model != wish.of.model:
+                continue
+            _, codes = merged(wish.minerals, pupil.minerals)
+            said = [one.model_copy(update={"code": codes[one.code]}) for one in pupil.said]
+            known = [one for one in said if one.code in wish.minerals.codes]
+            if known:
+                examples.append(examples_of(pupil.mineral_map, pupil.features, known, wish.minerals))
         return remembered(examples) if examples else None

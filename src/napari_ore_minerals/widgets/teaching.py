@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, WeakKeyDictionary, WeakSet, ref
 
 import numpy as np
+from app_model.types import KeyCode, KeyMod
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_ore_minerals.errors import DatasetError
-from napari_ore_minerals.learning.corrections import Cell, changes
-from napari_ore_minerals.learning.journal import Journal, Lessons, PictureNote
 from napari_ore_minerals.learning.lesson import Lesson, stroke
 from napari_ore_minerals.learning.refit import with_minerals
-from napari_ore_minerals.widgets.background import Background
+from napari_ore_minerals.widgets.diary import Diary
+from napari_ore_minerals.widgets.messages import MapKey
 from napari_ore_minerals.widgets.outline import show_outline
 from napari_ore_minerals.widgets.view_of_cells import go_to_cell
 
@@ -26,14 +24,15 @@ if TYPE_CHECKING:
     from napari.layers import Labels
     from numpy.typing import NDArray
 
-    from napari_ore_minerals.learning.corrections import Correction
+    from napari_ore_minerals.learning.corrections import Cell, Correction
+    from napari_ore_minerals.learning.journal import Journal, Lessons
     from napari_ore_minerals.maps.mineral_map import MineralMap
     from napari_ore_minerals.widgets.jobs import Worker
     from napari_ore_minerals.widgets.messages import Followed
     from napari_ore_minerals.widgets.overlay import Overlay
 
 SETTLE_MS = 120  # after a stroke, before it is looked at
-UNDO_KEYS, REDO_KEYS = ("Control-Z",), ("Control-Shift-Z",)
+UNDO_KEY, REDO_KEY = KeyMod.CtrlCmd | KeyCode.KeyZ, KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ
 
 
 class Teaching(QObject):  # type: ignore[misc]
@@ -57,23 +56,23 @@ class Teaching(QObject):  # type: ignore[misc]
     def __init__(self, viewer: ViewerModel, worker: Worker, journal: Journal | None = None) -> None:
         super().__init__()
         self._viewer, self._worker = viewer, worker
-        self.journal = Journal() if journal is None else journal
+        self.diary = Diary(journal)
         self.overlay: Overlay | None = None
         self.saved_at = ""
         self.seen_in_review: frozenset[Cell] = frozenset()
         self._follow = True
         self._complaint = ""
+        self._asked: dict[int, tuple[ReferenceType[Overlay], Lesson]] = {}
+        self._followed: WeakKeyDictionary[Overlay, Lesson] = (
+            WeakKeyDictionary()
+        )  # lesson of the map that is shown
         self._shown: WeakKeyDictionary[Overlay, MineralMap] = WeakKeyDictionary()
         self._lessons: WeakKeyDictionary[Overlay, Lesson] = WeakKeyDictionary()
-        self._asked_with: NDArray[np.uint8] | None = (
-            None  # what stood on the layer when the map was asked for
-        )
         self._seen: WeakKeyDictionary[Overlay, NDArray[np.uint8]] = WeakKeyDictionary()
-        self._noted: dict[str, PictureNote] = {}
         self._labels: Labels | None = None
-        self._files = Background()
-        self._files.done.connect(self._saved)
-        self._files.failed.connect(self.failed)
+        self._bound: WeakSet[Labels] = WeakSet()
+        self.diary.saved.connect(self._saved)
+        self.diary.failed.connect(self.failed)
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.setInterval(SETTLE_MS)
@@ -119,8 +118,11 @@ class Teaching(QObject):  # type: ignore[misc]
             self.seen_in_review, self._complaint = frozenset(), ""
             self.overlay = overlay
         self._listen()
-        if overlay is not None and overlay.map is not None and self.lesson is None:
+        lesson = self.lesson
+        if lesson is None and overlay is not None and overlay.map is not None:
             self._begin(overlay, overlay.map)
+        elif overlay is not None and lesson is not None and self._behind(overlay, lesson):
+            self.ask()
         self.changed.emit()
 
     def say(self, cells: Mapping[Cell, int]) -> None:
@@ -176,19 +178,14 @@ class Teaching(QObject):  # type: ignore[misc]
         overlay, lesson = self.overlay, self.lesson
         if overlay is None or lesson is None or not self._follow:
             return
-        self._asked_with = overlay.values.copy()
-        self._worker.follow(
-            lesson.base.picture.fingerprint,
-            lesson.base.grid,
-            lesson.corrections,
-            lesson.minerals,
-            seen=self.seen_in_review | lesson.blank,
-        )
+        seen_too = self.seen_in_review | lesson.blank
+        job = self._worker.follow(MapKey.of(lesson.base), lesson.corrections, lesson.minerals, seen=seen_too)
+        self._asked[job] = ref(overlay), lesson
 
     def take_strokes(self) -> None:
         """Look at what was painted since the last time."""
         overlay, lesson = self.overlay, self.lesson
-        if overlay is None or lesson is None:
+        if overlay is None or lesson is None or not overlay.fits:
             return
         found = stroke(self._seen[overlay], overlay.values, lesson.minerals)
         self._seen[overlay] = overlay.values.copy()
@@ -205,10 +202,15 @@ class Teaching(QObject):  # type: ignore[misc]
 
     def close(self) -> None:
         """Write down what was painted last, and listen no more."""
+        self._settle.stop()
+        self.blockSignals(True)  # what listens may be gone
         self.take_strokes()
         self.overlay = None
         self._listen()
-        self._files.close()
+        for labels in self._bound:
+            for key in (UNDO_KEY, REDO_KEY):
+                labels.bind_key(key, None)
+        self.diary.close()
 
     def _step(self, step: Callable[[Lesson], Lesson]) -> None:
         """Take one step with what was painted before it, and show it."""
@@ -221,7 +223,7 @@ class Teaching(QObject):  # type: ignore[misc]
         except (DatasetError, KeyError) as error:
             self.failed.emit(str(error))
             return
-        if after is not lesson:
+        if after is not lesson and overlay.fits:
             self._take(after)
             self._show(self._at_once(lesson, after))
             self.ask()
@@ -232,9 +234,7 @@ class Teaching(QObject):  # type: ignore[misc]
         if overlay is None or older is None:
             return
         self._lessons[overlay] = lesson
-        made, taken_back = changes(older.corrections, lesson.corrections)
-        if made or taken_back:
-            self._files.run(partial(self._write, self._note(lesson), made, taken_back))
+        self.diary.write(older, lesson)
         show_outline(self._viewer, overlay, lesson.said.keys())
         self.changed.emit()
 
@@ -248,18 +248,30 @@ class Teaching(QObject):  # type: ignore[misc]
         return replace(self.overlay.map, labels=labels)
 
     def _take_map(self, answer: Followed) -> None:
+        """Show a map that follows; one that was overtaken by a stroke is shown too, or none would be while painting."""
+        asked = self._asked.pop(answer.job, None)
+        for job in [job for job in self._asked if job < answer.job]:
+            del self._asked[job]
         overlay, lesson = self.overlay, self.lesson
-        if overlay is None or lesson is None or answer.picture != lesson.base.picture.fingerprint:
+        if asked is None or overlay is None or lesson is None or asked[0]() is not overlay:
             return
-        if answer.mineral_map.grid == overlay.grid and self._follow:
-            self._show(answer.mineral_map, self._asked_with)
-            self.followed.emit(overlay.map)
+        if not self._follow or asked[1].base is not lesson.base or asked[1].minerals != lesson.minerals:
+            return
+        self._followed[overlay] = asked[1]
+        self._show(answer.mineral_map)
+        self.followed.emit(overlay.map)
+        if asked[1] is lesson:
             self.proposed.emit(answer.next_cell)
 
-    def _show(self, mineral_map: MineralMap, seen: NDArray[np.uint8] | None = None) -> None:
-        """Write a map with what was said onto the layers; what was painted since `seen` stays, and is looked at."""
+    def _behind(self, overlay: Overlay, lesson: Lesson) -> bool:
+        """Whether the map that is shown does not follow all that was said."""
+        shown = self._followed.get(overlay, Lesson.of(lesson.base))
+        return (shown.corrections, shown.minerals) != (lesson.corrections, lesson.minerals)
+
+    def _show(self, mineral_map: MineralMap) -> None:
+        """Write a map with what was said onto the layers; strokes that were not looked at yet stay."""
         overlay, lesson = self.overlay, self.lesson
-        if overlay is None or lesson is None:
+        if overlay is None or lesson is None or not overlay.fits:
             return
         model, before = mineral_map.labels.copy(), overlay.values.copy()
         for cell in lesson.said.keys() | lesson.blank:
@@ -268,20 +280,23 @@ class Teaching(QObject):  # type: ignore[misc]
         if said := len(lesson.said):
             warnings = (*warnings, f"{said} cell{'s were' if said != 1 else ' was'} taught by hand")
         shown = replace(mineral_map, labels=lesson.answers(mineral_map.labels), warnings=warnings)
-        seen = before if seen is None else seen
+        seen = self._seen[overlay]
         overlay.follow(shown, model, seen)
         self._shown[overlay] = shown
-        self._seen[overlay] = np.where(before == seen, overlay.values, self._seen[overlay]).astype(np.uint8)
+        self._seen[overlay] = np.where(before == seen, overlay.values, seen).astype(np.uint8)
         if (before != seen).any():
             self._settle.start()
 
     def _begin(self, overlay: Overlay, mineral_map: MineralMap) -> None:
+        """Begin a lesson; a run whose process had to be killed cannot tell which picture it was of."""
+        if not mineral_map.picture.fingerprint:
+            return
         self._lessons[overlay] = Lesson.of(mineral_map)
         self._seen[overlay] = mineral_map.labels.copy()
         self._bind()
         self.take_strokes()
         try:
-            found = self.journal.read(mineral_map.picture.fingerprint)
+            found = self.diary.journal.read(mineral_map.picture.fingerprint)
         except DatasetError as error:
             self.failed.emit(str(error))
             return
@@ -297,27 +312,8 @@ class Teaching(QObject):  # type: ignore[misc]
             self._complaint = sentence
             self.failed.emit(sentence)
 
-    def _note(self, lesson: Lesson) -> PictureNote:
-        base = lesson.base
-        return PictureNote(
-            picture=base.picture.fingerprint,
-            name=base.picture.name[:1000],
-            path=base.picture.path,
-            um_per_px=base.um_per_px,
-            um_per_px_source=base.um_per_px_source[:200],
-            minerals=lesson.minerals.minerals,
-        )
-
-    def _write(self, note: PictureNote, made: list[Correction], taken_back: list[Correction]) -> str:
-        """Write to the journal; in a thread."""
-        if self._noted.get(note.picture) != note:
-            self.journal.note(note)
-            self._noted[note.picture] = note
-        self.journal.write(made, taken_back)
-        return "saved"
-
-    def _saved(self, _: str) -> None:
-        self.saved_at = datetime.now().astimezone().strftime("%H:%M")
+    def _saved(self, time: str) -> None:
+        self.saved_at = time
         self.changed.emit()
 
     def _listen(self) -> None:
@@ -333,9 +329,9 @@ class Teaching(QObject):  # type: ignore[misc]
     def _bind(self) -> None:
         """Let Ctrl+Z and Ctrl+Shift+Z on a layer that is taught go through the lesson."""
         if self._labels is not None and self.lesson is not None:
-            for keys, do in ((UNDO_KEYS, self.undo), (REDO_KEYS, self.redo)):
-                for key in keys:
-                    self._labels.bind_key(key, do, overwrite=True)
+            self._bound.add(self._labels)
+            for key, do in ((UNDO_KEY, self.undo), (REDO_KEY, self.redo)):
+                self._labels.bind_key(key, do, overwrite=True)
 
     def _painted(self, _: Any = None) -> None:
         self._settle.start()

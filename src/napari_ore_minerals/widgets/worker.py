@@ -27,6 +27,7 @@ from napari_ore_minerals.widgets.messages import (
     Failed,
     Follow,
     Load,
+    MapKey,
     NotFollowed,
     PictureFacts,
     Ready,
@@ -35,7 +36,7 @@ from napari_ore_minerals.widgets.messages import (
     WindowRead,
     WindowWanted,
 )
-from napari_ore_minerals.widgets.pupils import Pupils
+from napari_ore_minerals.widgets.pupils import MOST, Pupils
 
 if TYPE_CHECKING:
     from napari_ore_minerals.images.micrograph import Micrograph
@@ -83,9 +84,9 @@ class Worker:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._sending = Lock()
-        self._tasks: SimpleQueue[Load | Run | Follow] = SimpleQueue()
+        self._tasks: SimpleQueue[Load | Run | None] = SimpleQueue()  # None: look at the wishes
         self._stopped: set[int] = set()
-        self._newest: dict[str, int] = {}  # job of the newest wish of each picture
+        self._wishes: dict[MapKey, Follow] = {}  # the newest of each map
         self._pixels: RemotePixels | None = None
         self._loaded: tuple[Load, Classifier] | None = None
         self._pupils = Pupils()
@@ -97,8 +98,8 @@ class Worker:
             task = self._tasks.get()
             job = task.job if isinstance(task, Run) else 0
             try:
-                if isinstance(task, Follow):
-                    self._follow(task)
+                if task is None:
+                    self._follow_all()
                 elif isinstance(task, Run):
                     self._classify(task)
                 else:
@@ -123,9 +124,10 @@ class Worker:
                     self._pixels.answer(message)
             elif isinstance(message, Stop):
                 self._stopped.add(message.job)
+            elif isinstance(message, Follow):
+                self._wishes[message.of] = message
+                self._tasks.put(None)
             else:
-                if isinstance(message, Follow):
-                    self._newest[message.picture] = message.job
                 self._tasks.put(message)
 
     def _send(self, message: object) -> None:
@@ -152,25 +154,29 @@ class Worker:
         notices = tuple(classifier.notices)
         self._send(Ready(load, device.title, device.why, classifier.precision, notices, speed))
 
-    def _follow(self, task: Follow) -> None:
-        if self._newest[task.picture] != task.job:
-            return
-        try:
-            self._send(self._pupils.followed(task))
-        except OreMineralsError as error:
-            self._send(NotFollowed(task.job, str(error)))
-        except MemoryError:
-            self._send(NotFollowed(task.job, "There is not enough memory to let the map follow."))
+    def _follow_all(self) -> None:
+        """Let maps follow, also between two batches of another picture: nobody is to wait for minutes."""
+        while self._wishes:
+            _, wish = self._wishes.popitem()
+            try:
+                self._send(self._pupils.followed(wish))
+            except OreMineralsError as error:
+                self._send(NotFollowed(wish.job, str(error)))
+            except MemoryError:
+                self._send(NotFollowed(wish.job, "There is not enough memory to let the map follow."))
+            except (RuntimeError, ValueError) as error:  # of the libraries that compute
+                self._send(NotFollowed(wish.job, f"The map could not follow: {first_line(error)}"))
 
     def _classify(self, task: Run) -> None:
-        from napari_ore_minerals.maps.features import CellFeatures
+        from napari_ore_minerals.maps.features import LARGEST_IN_MEMORY, CellFeatures
         from napari_ore_minerals.maps.predict import classify_steps, plan
 
         self._load(task.load._replace(measure=False))
         self._pixels = RemotePixels(self._send, task.job, task.picture)
         classifier = self._classifier(task.load)
         micrograph = micrograph_of(self._pixels, task.picture)
-        features = CellFeatures(plan(micrograph, classifier.card, task.options))
+        grid = plan(micrograph, classifier.card, task.options)
+        features = CellFeatures(grid, LARGEST_IN_MEMORY // MOST)
         steps = classify_steps(
             micrograph, classifier, task.options, wanted=task.wanted, first=task.first, features=features
         )
@@ -185,6 +191,7 @@ class Worker:
                 self._send(Done(task.job, end.value))
                 return
             report.add(progress)
+            self._follow_all()
             stop = task.job in self._stopped
 
 

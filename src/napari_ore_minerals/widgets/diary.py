@@ -1,0 +1,83 @@
+"""What is said of maps, written down beside the viewer; what the disk refuses is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_ore_minerals.learning.corrections import changes
+from napari_ore_minerals.learning.journal import Journal, PictureNote
+from napari_ore_minerals.widgets.background import Background
+
+if TYPE_CHECKING:
+    from napari_ore_minerals.learning.corrections import Correction
+    from napari_ore_minerals.learning.lesson import Lesson
+
+
+@dataclass
+class Entry:
+    """What has to be written of one step."""
+
+    note: PictureNote
+    made: Sequence[Correction]
+    taken_back: Sequence[Correction]
+
+
+class Diary(QObject):  # type: ignore[misc]
+    """Writes steps of lessons to the journal, one after the other in a thread.
+
+    Signals: ``saved(str)`` with the time of day, ``failed(str)``.
+    """
+
+    saved = Signal(str)
+    failed = Signal(str)
+
+    def __init__(self, journal: Journal | None = None) -> None:
+        super().__init__()
+        self.journal = Journal() if journal is None else journal
+        self._noted: dict[str, PictureNote] = {}
+        self._unwritten: list[Entry] = []  # touched by the thread only
+        self._files = Background()
+        self._files.done.connect(self.saved)
+        self._files.failed.connect(self.failed)
+
+    def write(self, older: Lesson, newer: Lesson) -> None:
+        """Write down what one step changed; returns at once."""
+        made, taken_back = changes(older.corrections, newer.corrections)
+        renamed = bool(newer.said) and older.minerals != newer.minerals
+        if made or taken_back or renamed:
+            self._files.run(partial(self._append, Entry(note_of(newer), made, taken_back)))
+
+    def close(self) -> None:
+        """Let what is under way come to its end."""
+        self._files.close()
+
+    def _append(self, entry: Entry) -> str:
+        """Write this step, and before it those that the disk refused; in a thread."""
+        self._unwritten.append(entry)
+        while self._unwritten:
+            first = self._unwritten[0]
+            if self._noted.get(first.note.picture) != first.note:
+                self.journal.note(first.note)
+                self._noted[first.note.picture] = first.note
+            self.journal.write(first.made, first.taken_back)
+            del self._unwritten[0]
+        return datetime.now().astimezone().strftime("%H:%M")
+
+
+def note_of(lesson: Lesson) -> PictureNote:
+    """Tell which picture a lesson is of, and what its codes mean."""
+    base = lesson.base
+    return PictureNote(
+        picture=base.picture.fingerprint,
+        name=base.picture.name[:1000],
+        path=base.picture.path,
+        um_per_px=base.um_per_px,
+        um_per_px_source=base.um_per_px_source[:200],
+        minerals=lesson.minerals.minerals,
+    )
