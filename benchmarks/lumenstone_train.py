@@ -56,7 +56,7 @@ def train(chosen: argparse.Namespace, folder: Path) -> int:
     print(f"{'':38}balanced accuracy (95 %)  accuracy (95 %)       recall {symbols}")
     found = {title: _tested(data, cut, method, title) for title, method in _methods(chosen).items()}
     _print_differences(data, cut, found)
-    if not chosen.quick:
+    if not chosen.quick and not chosen.only:
         print(f"{BEST} on other folds")
         method = partial(anchored, options=STEPS[BEST])
         other = folds_by_photograph(data, FOLDS, chosen.seed + 1)
@@ -93,7 +93,7 @@ def _methods(chosen: argparse.Namespace) -> dict[str, Method]:
     for title in NETWORKS if chosen.seen else ():
         seen = chosen.seen // 4 if chosen.quick else chosen.seen
         found[title] = partial(network_probabilities, title=title, seen=seen, seed=chosen.seed)
-    return found
+    return {title: method for title, method in found.items() if title == FOREST or chosen.only in title}
 
 
 def _tested(data: Collection, cut: list[Part], method: Method, title: str) -> Probabilities:
