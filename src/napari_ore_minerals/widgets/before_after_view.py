@@ -136,7 +136,7 @@ class BeforeAfterView(QWidget):  # type: ignore[misc]
 
 def _share(measured: Measured) -> str:
     if not math.isfinite(measured.value):
-        return "not measured"
+        return "–"
     half = (measured.high - measured.low) / 2
     return f"{measured.value:.2f}" + (f" ± {half:.2f}" if math.isfinite(half) else "")
 

@@ -12,6 +12,7 @@ from napari_ore_minerals.learning.fine_tune_options import FineTuneOptions
 from napari_ore_minerals.widgets import memory
 from napari_ore_minerals.widgets.before_after_view import BeforeAfterView
 from napari_ore_minerals.widgets.errands import Errands
+from napari_ore_minerals.widgets.hints import reveal
 from napari_ore_minerals.widgets.learning_job import LearningJob
 from napari_ore_minerals.widgets.learning_messages import Keep
 from napari_ore_minerals.widgets.learning_plan import DEPTHS, LearningPlan, earlier_lessons, lesson_in_view
@@ -59,7 +60,7 @@ class FineTunePanel(QWidget):  # type: ignore[misc]
         self._plan: LearningPlan | None = None
         self._running: LearningPlan | None = None
         self.words, self.depth = QLabel(FIRST), QComboBox()
-        self.others, self.command = QCheckBox(), QPushButton("Copy as command")
+        self.others, self.command = QCheckBox(), QPushButton("Copy command")
         self.bar = RunBar("Train a new version of the chosen model", "Stop; nothing is saved or changed")
         self.plot, self.result = LossPlot(), BeforeAfterView()
         self._settle = QTimer(self)
@@ -104,6 +105,7 @@ class FineTunePanel(QWidget):  # type: ignore[misc]
         self._show(result=False, plot=True)
         self.plot.begin(1)
         self.bar.begin()
+        reveal(self.plot)
         self.job.ask(lambda number: plan.request(number, self._bench.store.root))
 
     def cancel(self) -> None:
@@ -185,6 +187,7 @@ class FineTunePanel(QWidget):  # type: ignore[misc]
         self.bar.end()
         self._show(result=True, plot=True)
         self.result.show_result(learnt)
+        reveal(self.result)
         if learnt.saved is not None:
             self.saved.emit(learnt.saved)
 
@@ -237,8 +240,10 @@ class FineTunePanel(QWidget):  # type: ignore[misc]
             self.depth.addItem(title, value)
             self.depth.setItemData(self.depth.count() - 1, hint, Qt.ItemDataRole.ToolTipRole)
         self.depth.setCurrentIndex(list(DEPTHS).index("last stage"))
+        self.depth.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.depth.setMinimumContentsLength(10)
         self.depth.setToolTip("How much of the network changes: more takes longer and can learn more")
-        self._depth_label = QLabel("what changes")
+        self._depth_label = QLabel("teach")
         self.others.setChecked(True)
         self.others.setToolTip(
             "Learn also from what you taught on other pictures, as far as their files are still there"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 EMPTY = "Open a photograph of a polished section (File > Open, or drop it here), or try the sample."
+LAID_OUT_MS = 60
 RED, AMBER = "color: #ff8a73", "color: #f0c05a"
 
 
@@ -49,6 +50,23 @@ def scrolling(content: QWidget) -> QScrollArea:
     area.setWidgetResizable(True)
     area.setFrameShape(QFrame.Shape.NoFrame)
     return area
+
+
+def reveal(widget: QWidget) -> None:
+    """Scroll a widget into view, once its place is known."""
+
+    def scroll() -> None:
+        area = widget.parentWidget()
+        while area is not None and not isinstance(area, QScrollArea):
+            area = area.parentWidget()
+        if area is not None:
+            area.ensureWidgetVisible(widget, 0, 8)
+
+    later = QTimer(widget)  # ends with the widget
+    later.setSingleShot(True)
+    later.timeout.connect(scroll)
+    later.timeout.connect(later.deleteLater)
+    later.start(LAID_OUT_MS)
 
 
 class Status(QWidget):  # type: ignore[misc]

@@ -5,37 +5,21 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QPixmap
-from qtpy.QtWidgets import (
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QListWidget,
-    QListWidgetItem,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_ore_minerals.learning.review import Review
-from napari_ore_minerals.widgets.cell_pictures import cell_picture, pixmap, with_heat
+from napari_ore_minerals.widgets.cell_frame import CellFrame
+from napari_ore_minerals.widgets.cell_pictures import cell_picture, with_heat
 from napari_ore_minerals.widgets.errands import Errands
-from napari_ore_minerals.widgets.mineral_table import swatch
-from napari_ore_minerals.widgets.review_keys import (
-    ACCEPT,
-    END,
-    MOST_MINERALS,
-    SKIP,
-    UNDO,
-    ReviewKeys,
-    review_acts,
-)
+from napari_ore_minerals.widgets.hints import reveal
+from napari_ore_minerals.widgets.question_view import QuestionView
+from napari_ore_minerals.widgets.review_keys import ACCEPT, END, SKIP, UNDO, ReviewKeys, review_acts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     from napari.components import ViewerModel
     from numpy.typing import NDArray
 
@@ -48,7 +32,6 @@ if TYPE_CHECKING:
 WHY = "Let the program ask: it shows the cells whose answer teaches it most, one after the other."
 FOLLOW_FIRST = "switch on “map follows” first: what to ask next depends on what you said before"
 ALL_SEEN = "Every cell has been reviewed or taught."
-ROWS_SHOWN = 7
 
 
 class ReviewPanel(QWidget):  # type: ignore[misc]
@@ -64,21 +47,14 @@ class ReviewPanel(QWidget):  # type: ignore[misc]
     def __init__(self, viewer: ViewerModel, teaching: Teaching, bench: Bench) -> None:
         super().__init__()
         self._viewer, self._teaching, self._bench = viewer, teaching, bench
-        self._errands = Errands()
+        self._errands, self._frame = Errands(), CellFrame(viewer)
         self._review: Review | None = None
         self._overlay: Overlay | None = None
         self._opened: tuple[Overlay, Micrograph] | None = None
         self._drawn: tuple[Cell, NDArray[np.uint8]] | None = None
-        self._codes: list[int] = []
-        self.begin_button = _button("Review cell by cell ▸", "Go to the first cell that is asked about")
-        self.question, self.count = QLabel(), QLabel()
-        self.tile, self.heat = QLabel(), QLabel()
-        self.answers = QListWidget()
-        self.accept = _button("", "The answer is right: it is learnt from, too")
-        self.skip = _button(f"Skip ({SKIP})", "You cannot or will not say: the next cell")
-        self.undo = _button(f"Undo ({UNDO})", "Take back your last answer and go back to its cell")
-        self.end = _button("End (Esc)", "End the review; what you said is kept")
-        self._asking = QWidget()
+        self.codes: list[int] = []  # of the list, by place
+        self.begin_button = QPushButton("Review cell by cell ▸")
+        self.view = QuestionView()
         self._lay_out()
         acts = {ACCEPT: self.say_right, SKIP: self.say_nothing, UNDO: self.go_back, END: self.stop}
         self._keys = ReviewKeys(viewer, self, review_acts(self.say_number, acts))
@@ -89,6 +65,11 @@ class ReviewPanel(QWidget):  # type: ignore[misc]
     def review(self) -> Review | None:
         """The review under way; None between reviews."""
         return self._review
+
+    @property
+    def pictured(self) -> bool:
+        """Whether the cell that is asked about is on the screen."""
+        return self._drawn is not None and self._review is not None and self._drawn[0] == self._review.cell
 
     def begin(self) -> None:
         """Ask about the first cell."""
@@ -103,6 +84,7 @@ class ReviewPanel(QWidget):  # type: ignore[misc]
         self._keys.bind(overlay.labels)
         self._wait()
         self.turned.emit(True)
+        reveal(self)
         self._teaching.ask(frozenset())
 
     def stop(self) -> None:
@@ -112,6 +94,7 @@ class ReviewPanel(QWidget):  # type: ignore[misc]
         count = len(self._review.answers)
         self._review = self._overlay = self._drawn = None
         self._keys.release()
+        self._frame.remove()
         self._teaching.seen_in_review = frozenset()
         self.refresh()
         self.turned.emit(False)
@@ -126,9 +109,9 @@ class ReviewPanel(QWidget):  # type: ignore[misc]
 
     def say_number(self, number: int) -> None:
         """The cell is the mineral at a place of the list."""
-        if self._review is None or self._review.cell is None or number >= len(self._codes):
+        if self._review is None or self._review.cell is None or number >= len(self.codes):
             return
-        code = self._codes[number]
+        code = self.codes[number]
         if code == self._answer():
             self.say_right()
         else:
@@ -158,7 +141,7 @@ class ReviewPanel(QWidget):  # type: ignore[misc]
         if reviewing and (self._teaching.overlay is not self._overlay or self._teaching.lesson is None):
             self.stop()
             return
-        self._asking.setVisible(reviewing)
+        self.view.setVisible(reviewing)
         self.begin_button.setVisible(not reviewing)
         self.begin_button.setEnabled(self._teaching.lesson is not None)
         cell = None if self._review is None else self._review.cell
@@ -194,46 +177,24 @@ class ReviewPanel(QWidget):  # type: ignore[misc]
 
     def _wait(self) -> None:
         """Between an answer and the next question."""
-        for widget in (self.accept, self.skip, self.answers):
-            widget.setEnabled(False)
+        self.view.wait()
         self._show_count()
 
     def _show_cell(self, cell: Cell) -> None:
-        overlay = self._overlay
-        if overlay is None or overlay.map is None:
+        overlay, lesson = self._overlay, self._teaching.lesson
+        if overlay is None or overlay.map is None or lesson is None:
             return
         self._teaching.jump_to(cell)
-        self._fill(cell)
-        for widget in (self.skip, self.answers):
-            widget.setEnabled(True)
-        self.accept.setEnabled(self._answer() is not None)
+        self._frame.show(overlay, cell)
+        self.codes = list(lesson.minerals.codes)
+        shares = map(float, overlay.map.probabilities[cell])
+        self.view.ask(
+            lesson.minerals, dict(zip(overlay.map.minerals.codes, shares, strict=True)), self._answer()
+        )
         self._show_count()
         self.refresh()
         self._drawn = None
         self._errands.run(partial(self._draw, overlay, self._bench.picture(), cell), self._show_pictures)
-
-    def _fill(self, cell: Cell) -> None:
-        """List the minerals with their probabilities; numbers are places in the table, always the same."""
-        lesson, overlay = self._teaching.lesson, self._overlay
-        if lesson is None or overlay is None or overlay.map is None:
-            return
-        self._codes = list(lesson.minerals.codes)
-        shares = dict(zip(overlay.map.minerals.codes, overlay.map.probabilities[cell], strict=True))
-        answer = self._answer()
-        self.answers.clear()
-        for number, mineral in enumerate(lesson.minerals):
-            key = f"⇧{number + 1}  " if number < MOST_MINERALS else "      "
-            share = float(shares.get(mineral.code, 0.0))
-            item = QListWidgetItem(swatch(mineral.colour), f"{key}{mineral.name}  {share:.0%}")
-            font = item.font()
-            font.setBold(mineral.code == answer)
-            item.setFont(font)
-            self.answers.addItem(item)
-        rows = min(self.answers.count(), ROWS_SHOWN)
-        self.answers.setFixedHeight(rows * max(18, self.answers.sizeHintForRow(0)) + 6)
-        name = "" if answer is None else lesson.minerals.by_code(answer).name
-        self.accept.setText(f"Yes, {name} ({ACCEPT})" if name else f"Yes ({ACCEPT})")
-        self.question.setText(f"Is this <b>{name}</b>?" if name else "What is this? The model cannot say.")
 
     def _answer(self) -> int | None:
         """What the map says of the cell that is asked about; None where it is unclassified."""
@@ -256,24 +217,20 @@ class ReviewPanel(QWidget):  # type: ignore[misc]
     def _show_pictures(self, drawn: tuple[Cell, NDArray[np.uint8]] | None) -> None:
         review, overlay = self._review, self._overlay
         if review is None or overlay is None or overlay.map is None or drawn is None:
-            for label in (self.tile, self.heat):
-                label.setPixmap(QPixmap())
+            self.view.show_pictures(None, None, "")
             return
         cell, picture = drawn
         if cell != review.cell:
             return
-        code = self._answer()
-        if code is None or code not in overlay.map.minerals.codes:
-            code = overlay.map.minerals.codes[int(overlay.map.probabilities[cell].argmax())]
+        code, table = self._answer(), overlay.map.minerals
+        if code is None or code not in table.codes:
+            code = table.codes[int(overlay.map.probabilities[cell].argmax())]
         self._drawn = drawn
-        self.tile.setPixmap(pixmap(picture))
-        self.heat.setPixmap(pixmap(with_heat(picture, overlay.map, cell, code)))
-        self.heat.setToolTip(f"Where the evidence for {overlay.map.minerals.by_code(code).name} lies")
+        heat = with_heat(picture, overlay.map, cell, code)
+        self.view.show_pictures(picture, heat, table.by_code(code).name)
 
     def _show_count(self) -> None:
-        count = 0 if self._review is None else len(self._review.answers)
-        self.count.setText(f"{count} reviewed")
-        self.undo.setEnabled(bool(count))
+        self.view.show_count(0 if self._review is None else len(self._review.answers))
 
     def _troubled(self, _: str) -> None:
         """Nobody will propose a cell any more when the map cannot follow."""
@@ -282,49 +239,19 @@ class ReviewPanel(QWidget):  # type: ignore[misc]
 
     def _lay_out(self) -> None:
         self.begin_button.setToolTip(WHY)
-        self.tile.setToolTip("The cell, framed, in its surroundings")
-        self.answers.setToolTip("Click what the cell is, or press Shift and its number")
-        self.answers.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.accept.setStyleSheet("font-weight: bold")
-        pictures = QHBoxLayout()
-        for label in (self.tile, self.heat):
-            label.setAlignment(Qt.AlignmentFlag.AlignCenter)
-            pictures.addWidget(label)
-        title = QHBoxLayout()
-        title.addWidget(self.question, 1)
-        title.addWidget(self.count)
-        buttons = QGridLayout()
-        for place, button in enumerate((self.accept, self.skip, self.undo, self.end)):
-            buttons.addWidget(button, place // 2, place % 2)
-        inner = QVBoxLayout(self._asking)
-        inner.setContentsMargins(0, 0, 0, 0)
-        for part in (title, pictures):
-            inner.addLayout(part)
-        inner.addWidget(self.answers)
-        inner.addLayout(buttons)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.begin_button)
-        column.addWidget(self._asking)
+        column.addWidget(self.view)
 
     def _connect(self) -> None:
         self.begin_button.clicked.connect(lambda _=False: self.begin())
-        for button, act in (
-            (self.accept, self.say_right),
-            (self.skip, self.say_nothing),
-            (self.undo, self.go_back),
-            (self.end, self.stop),
-        ):
-            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # so that the keys stay with the canvas
-            button.clicked.connect(lambda _=False, act=act: act())
-        self.answers.itemClicked.connect(lambda item: self.say_number(self.answers.row(item)))
+        self.view.accepted.connect(self.say_right)
+        self.view.chosen.connect(self.say_number)
+        self.view.skipped.connect(self.say_nothing)
+        self.view.undone.connect(self.go_back)
+        self.view.ended.connect(self.stop)
         self._teaching.proposed.connect(self._proposed)
         self._teaching.changed.connect(self.refresh)
         self._teaching.failed.connect(self._troubled)
         self._errands.failed.connect(self.failed)
-
-
-def _button(text: str, tooltip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tooltip)
-    return button

@@ -1,0 +1,128 @@
+"""The review in the dock: what is asked, the keys that answer it, and napari's own keys before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from gui_support import LONG, SECONDS, gone
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+from napari_ore_minerals.widgets.classify import ClassifyDock
+from napari_ore_minerals.widgets.layers import ROLE_KEY
+
+pytestmark = pytest.mark.alone
+AddDock = Callable[..., ClassifyDock]
+SOON = 60 * SECONDS
+SHIFT = Qt.KeyboardModifier.ShiftModifier
+NO_MODIFIER = Qt.KeyboardModifier.NoModifier
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy: Any) -> Any:
+    return make_napari_viewer_proxy(show=True)
+
+
+@pytest.fixture
+def dock(viewer: Any, add_dock: AddDock, qtbot: Any, picture: np.ndarray) -> ClassifyDock:
+    """A dock with a classified picture."""
+    found = add_dock(viewer)
+    viewer.add_image(picture, rgb=True, name="PS-07")
+    found.replan()
+    with qtbot.waitSignal(found.session.finished, timeout=LONG):
+        found.classify()
+    found.learn.expand()
+    return found
+
+
+def asked(dock: ClassifyDock, qtbot: Any) -> Any:
+    """Wait for the next question; returns its cell."""
+    panel = dock.learn.review
+    qtbot.waitUntil(lambda: panel.review is not None and panel.review.cell is not None, timeout=SOON)
+    return panel.review.cell
+
+
+def test_keys_answer_while_reviewing_and_are_napari_s_own_again(
+    dock: ClassifyDock, viewer: Any, qtbot: Any
+) -> None:
+    panel, teaching = dock.learn.review, dock.teaching
+    labels = viewer.layers["PS-07 minerals"]
+    canvas = viewer.window._qt_viewer.canvas.native
+
+    def press(key: str, modifier: Any = NO_MODIFIER) -> None:
+        QTest.keyClick(canvas, getattr(Qt.Key, f"Key_{key}"), modifier)
+
+    own = dict(labels.keymap)
+    press("A")
+    assert not teaching.corrections, "before the review a key teaches nothing"
+    panel.begin()
+    first = asked(dock, qtbot)
+    qtbot.waitUntil(lambda: panel.pictured, timeout=SOON)
+    assert viewer.layers.selection.active is labels
+    assert viewer.layers["PS-07 asked"].data.tolist() == [list(first)]
+    assert panel.view.answers.count() == len(panel.codes)
+    answer = int(labels.data[first])
+    if answer not in panel.codes:
+        answer = panel.codes[0]
+        press("1", SHIFT)
+    else:
+        press("A")
+    qtbot.waitUntil(lambda: [one.code for one in teaching.corrections] == [answer], timeout=SOON)
+    second = asked(dock, qtbot)
+    other = next(number for number, code in enumerate(panel.codes) if code != int(labels.data[second]))
+    press(str(other + 1), SHIFT)
+    qtbot.waitUntil(lambda: len(teaching.corrections) == 2, timeout=SOON)
+    assert labels.data[second] == panel.codes[other]
+    assert teaching.corrections[-1].kind == "corrected"
+    third = asked(dock, qtbot)
+    press("N")
+    assert len({first, second, third, asked(dock, qtbot)}) == 4
+    assert panel.view.count.text() == "3 reviewed"
+    press("U")
+    assert panel.review.cell == third
+    press("U")
+    assert (panel.review.cell, len(teaching.corrections)) == (second, 1)
+    press("Escape")
+    assert panel.review is None
+    assert dict(labels.keymap) == own, "napari has its keys back"
+    assert not any(layer.metadata.get(ROLE_KEY) == "asked" for layer in viewer.layers)
+    press("N")
+    press("1", SHIFT)
+    assert len(teaching.corrections) == 1, "what was said stays, and keys say nothing more"
+    another_layer_keeps_its_keys(dock, viewer, qtbot)
+
+
+def another_layer_keeps_its_keys(dock: ClassifyDock, viewer: Any, qtbot: Any) -> None:
+    panel, said = dock.learn.review, len(dock.teaching.corrections)
+    panel.begin()
+    asked(dock, qtbot)
+    assert all(shortcut.isEnabled() for shortcut in panel._keys._shortcuts)
+    viewer.layers.selection.active = viewer.layers["PS-07"]
+    assert not any(shortcut.isEnabled() for shortcut in panel._keys._shortcuts)
+    QTest.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_A)
+    assert len(dock.teaching.corrections) == said
+    viewer.layers.remove("PS-07 minerals")
+    assert panel.review is None, "a review ends with its map"
+
+
+def test_a_viewer_closed_while_training_takes_the_process_along(
+    dock: ClassifyDock, viewer: Any, qtbot: Any
+) -> None:
+    from napari_ore_minerals.learning.corrections import Cell
+
+    codes = dock.teaching.lesson.minerals.codes
+    dock.teaching.say({Cell(row, column): codes[column % 2] for row in range(3) for column in range(5)})
+    tuning = dock.learn.tuning
+    tuning.start()
+    process_id = tuning.job.process_id
+    assert process_id is not None
+    with qtbot.waitSignal(tuning.job.advanced, timeout=LONG):
+        pass
+    viewer.close()
+    qtbot.waitUntil(lambda: gone(process_id), timeout=5 * SECONDS)
+    store = dock.learn.history._store
+    assert not store.root.exists()
+    assert store.current().version is None
