@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_ore_minerals.errors import DatasetError
-from napari_ore_minerals.images.tiles import TileGrid, TileReader
+from napari_ore_minerals.images.tile_reader import TileReader
+from napari_ore_minerals.images.tiles import TileGrid
 
 from .dataset import TileSamples, joined
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from .corrections import Correction
 
 REGION_TILES = 3  # side of the regions of one picture that are held back together
-FEWEST_TO_HOLD_BACK = 8
+FEWEST_TO_HOLD_BACK, FEWEST_PICTURES = 8, 4
 GROUPS_OF_A_PICTURE = 1_000_000
 
 
@@ -58,14 +60,14 @@ def corrected_tiles(
     Returns
     -------
     TileSamples
-        `groups` are regions of three by three tiles of each picture.
+        `groups` are regions of three by three tiles of each picture, whatever other pictures there are.
 
     Raises
     ------
     DatasetError
         If corrections are of another picture than theirs, or name codes that are no mineral.
     """
-    parts = [_of_picture(number, one, minerals, input_px) for number, one in enumerate(pictures)]
+    parts = [_of_picture(one, minerals, input_px) for one in pictures]
     found = [part for part in parts if part is not None]
     if not found:
         return TileSamples.of_labels(np.zeros((0, input_px, input_px, 3), np.uint8), [], [], minerals)
@@ -75,26 +77,37 @@ def corrected_tiles(
 def held_back(samples: TileSamples, share: float, seed: int) -> NDArray[np.bool_]:
     """Choose what only measures: whole pictures where there are enough, else regions of a picture.
 
-    No mineral is held back whole, and nothing is where there are fewer than eight corrections.
+    No mineral is held back whole, and nothing is where there are fewer than eight corrections.  What was
+    held back tends to be so again where corrections have been added since.
     """
-    chosen = np.zeros(len(samples), bool)
+    nothing = np.zeros(len(samples), bool)
     if len(samples) < FEWEST_TO_HOLD_BACK or not share:
-        return chosen
+        return nothing
     pictures = samples.groups // GROUPS_OF_A_PICTURE
-    groups = pictures if len(np.unique(pictures)) >= 4 else samples.groups
-    labels = samples.labels
-    for group in np.random.default_rng(seed).permutation(np.unique(groups)):
+    if len(np.unique(pictures)) >= FEWEST_PICTURES:
+        chosen = _held_back_groups(pictures, samples.labels, share, seed)
+        if chosen.any():
+            return chosen
+    return _held_back_groups(samples.groups, samples.labels, share, seed)
+
+
+def _held_back_groups(
+    groups: NDArray[np.int64], labels: NDArray[np.int64], share: float, seed: int
+) -> NDArray[np.bool_]:
+    def order(group: int) -> str:
+        return hashlib.sha256(f"{seed} {group}".encode()).hexdigest()
+
+    chosen = np.zeros(len(groups), bool)
+    for group in sorted(np.unique(groups).tolist(), key=order):
         more = chosen | (groups == group)
-        if more.sum() > max(1.0, share * len(samples)) + 0.5:
+        if more.sum() > max(1.0, share * len(groups)) + 0.5:
             continue
         if set(labels[~more]) == set(labels):
             chosen = more
     return chosen
 
 
-def _of_picture(
-    number: int, picture: CorrectedPicture, minerals: MineralTable, input_px: int
-) -> TileSamples | None:
+def _of_picture(picture: CorrectedPicture, minerals: MineralTable, input_px: int) -> TileSamples | None:
     """Tiles of one picture, grid by grid."""
     fingerprint = picture.micrograph.fingerprint()
     strange = [one for one in picture.corrections if one.picture != fingerprint]
@@ -109,24 +122,28 @@ def _of_picture(
             f"corrections of {picture.micrograph.name} name codes {unknown} that are no mineral: take them back, "
             "or add these minerals"
         )
+    named = {mineral.name.casefold(): mineral.code for mineral in minerals}
+    codes = {
+        mineral.code: named[mineral.name.casefold()]
+        for mineral in picture.minerals
+        if mineral.name.casefold() in named
+    }
     grids: dict[TileGrid, list[Correction]] = {}
-    for one in picture.corrections:
+    for one in sorted(picture.corrections, key=lambda one: (one.tile_px, one.stride_px, one.cell)):
         grid = TileGrid(one.height_px, one.width_px, one.tile_px, one.stride_px)
-        if picture.minerals.by_code(one.code).name in {mineral.name for mineral in minerals}:
+        if one.code in codes:
             grids.setdefault(grid, []).append(one)
-    parts = [_of_grid(number, picture, grid, said, minerals, input_px) for grid, said in grids.items()]
+    parts = []
+    for grid, said in grids.items():
+        tiles, groups = _of_grid(picture, grid, said, input_px)
+        parts.append(TileSamples.of_labels(tiles, [codes[one.code] for one in said], groups, minerals))
     return joined(parts) if parts else None
 
 
 def _of_grid(
-    number: int,
-    picture: CorrectedPicture,
-    grid: TileGrid,
-    said: list[Correction],
-    minerals: MineralTable,
-    input_px: int,
-) -> TileSamples:
-    said = sorted(said, key=lambda one: one.cell)
+    picture: CorrectedPicture, grid: TileGrid, said: list[Correction], input_px: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Tiles and groups of corrections of one grid."""
     cells = np.array([one.cell for one in said])
     last = (grid.tile_rows - 1, grid.tile_columns - 1)
     positions = np.clip(cells - grid.overlap // 2, 0, last)
@@ -134,9 +151,7 @@ def _of_grid(
     with TileReader(picture.micrograph, grid, positions, input_px=input_px) as reader:
         while (batch := reader.take(64)) is not None:
             tiles.append(batch.pixels)
-    names = [picture.minerals.by_code(one.code).name for one in said]
-    side = REGION_TILES * grid.overlap
-    regions = cells // side
-    groups = number * GROUPS_OF_A_PICTURE + regions[:, 0] * 1000 + regions[:, 1] % 1000
-    codes = [minerals.by_name(name).code for name in names]
-    return TileSamples.of_labels(np.concatenate(tiles), codes, groups, minerals)
+    regions = cells // (REGION_TILES * grid.overlap)
+    number = int(picture.micrograph.fingerprint()[:10], 16)
+    groups = number * GROUPS_OF_A_PICTURE + regions[:, 0] % 1000 * 1000 + regions[:, 1] % 1000
+    return np.concatenate(tiles), groups

@@ -5,14 +5,15 @@ from __future__ import annotations
 import datetime
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from napari_ore_minerals.errors import DatasetError
+from napari_ore_minerals.errors import DatasetError, TrainingError
 from napari_ore_minerals.minerals import MineralTable
 from napari_ore_minerals.models.card import ModelCard, ReplayRecord, TrainingRecord, read_card
 from napari_ore_minerals.models.classifier import Classifier
@@ -25,7 +26,7 @@ from .corrections import merged
 from .dataset import TileSamples, joined
 from .fine_tune_options import FineTuneOptions
 from .going_back import go_as_far_as_nothing_is_forgotten
-from .replay import Replay, bounded_memory, packed_tiles, replay_steps
+from .replay import Replay, bounded_memory, packed_tiles, replay_steps, without_places
 from .training import TrainResult, train_steps
 from .weights import initial_network
 
@@ -84,12 +85,14 @@ class _Lessons:
         earlier = self.replay.learnt
         repeats = min(MOST_REPEATS, max(1, len(earlier) // max(1, len(self.taught))))
         many = self.taught.select(np.tile(np.arange(len(self.taught)), repeats))
+        if earlier.dense is not None:
+            many = without_places(many)
         return joined([many, earlier]) if len(earlier) else many
 
     @property
     def validation(self) -> TileSamples:
         """The corrections and earlier tiles to choose the best epoch with; nothing that only measures."""
-        return joined([self.taught, self.replay.chosen]) if len(self.replay.chosen) else self.taught
+        return joined([self.taught, self.replay.chosen])
 
 
 def fine_tune_steps(
@@ -101,7 +104,8 @@ def fine_tune_steps(
 ) -> Steps[FineTuneResult]:
     """Let a model learn corrections of one or many pictures.
 
-    The parent is not changed.  The same corrections, options and seed give the same weights on a CPU.
+    The parent is not changed.  The same corrections, in whatever order, options and seed give the same
+    weights on a CPU.
 
     Parameters
     ----------
@@ -124,7 +128,8 @@ def fine_tune_steps(
     Returns
     -------
     FineTuneResult
-        When sent True, of the best epoch so far.
+        When sent True, of the best epoch so far.  Where that is before the training began, nothing was
+        learnt, which is a `TrainingError`.
 
     Raises
     ------
@@ -137,10 +142,12 @@ def fine_tune_steps(
 
     card = read_card(parent)
     minerals = _minerals(card, pictures)
+    pictures = sorted(pictures, key=lambda one: one.micrograph.fingerprint())
     samples = corrected_tiles(pictures, minerals, card.input_px)
-    _refuse_too_little(samples, pictures)
+    _refuse_too_little(samples, pictures, card, options)
     where = user_cache_path("napari-ore-minerals") / "simulated" if cache is None else cache
-    replay = yield from replay_steps(card, parent, minerals, pictures=options.replay_pictures, cache=where)
+    steps = replay_steps(card, parent, samples, pictures=options.replay_pictures, cache=where)
+    replay = yield from _unless_stopped(steps)
     back = held_back(samples, options.held_out, options.seed)
     lessons = _Lessons(samples.select(~back), samples.select(back), replay)
     before_model = Classifier.load(parent, device=options.device, precision=options.precision)
@@ -195,15 +202,31 @@ def keep_version(
 
 def _minerals(card: ModelCard, pictures: Sequence[CorrectedPicture]) -> MineralTable:
     """The parent's minerals without those that nobody has any more, and the new ones."""
-    named = {mineral.name for picture in pictures for mineral in picture.minerals}
-    kept = [mineral for mineral in card.minerals if mineral.name in named]
+    named = {mineral.name.casefold() for picture in pictures for mineral in picture.minerals}
+    kept = [mineral for mineral in card.minerals if mineral.name.casefold() in named]
     table = MineralTable.of(kept or card.minerals)
     for picture in pictures:
         table, _ = merged(table, picture.minerals)
     return table
 
 
-def _refuse_too_little(samples: TileSamples, pictures: Sequence[CorrectedPicture]) -> None:
+def _unless_stopped(steps: Steps[Replay]) -> Steps[Replay]:
+    with closing(steps):
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as end:
+                found: Replay = end.value
+                return found
+            if (yield progress):
+                raise TrainingError(
+                    "it was stopped while earlier pictures were simulated: nothing was learnt"
+                )
+
+
+def _refuse_too_little(
+    samples: TileSamples, pictures: Sequence[CorrectedPicture], card: ModelCard, options: FineTuneOptions
+) -> None:
     if not len(samples):
         raise DatasetError(
             f"there are no corrections to learn from on {len(pictures)} pictures: paint cells, or confirm some"
@@ -214,10 +237,17 @@ def _refuse_too_little(samples: TileSamples, pictures: Sequence[CorrectedPicture
     told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     if len(samples) < 2:
         raise DatasetError(f"one correction ({told}) is too little to fine-tune on: correct some more cells")
+    replay = card.replay
+    again = replay is not None and (replay.memory_sha256 or (replay.simulated and options.replay_pictures))
+    if len(np.unique(samples.labels)) < 2 and not again:
+        raise DatasetError(
+            f"all corrections are of one mineral ({told}), and what this model learnt from is not had again: "
+            "correct cells of other minerals, or confirm some"
+        )
 
 
 def _memory(lessons: _Lessons, minerals: MineralTable, options: FineTuneOptions) -> bytes:
-    parts = [lessons.taught] if lessons.replay.memory is None else [lessons.taught, lessons.replay.memory]
+    parts = [lessons.taught, replace(lessons.replay.memory, dense=None)]
     return packed_tiles(bounded_memory(parts, minerals, each=options.memory_tiles, seed=options.seed))
 
 

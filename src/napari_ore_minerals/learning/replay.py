@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,9 +11,10 @@ from napari_ore_minerals.errors import ModelError
 from napari_ore_minerals.models.store import read_memory
 from napari_ore_minerals.progress import Steps
 
-from .dataset import TileSamples, joined
+from .dataset import DENSE_CELLS, UNKNOWN, TileSamples, joined
 from .default_model import FIRST_SEEDS
 from .simulated import SimulatedPictures, simulated_samples_steps
+from .tile_cache import tile_sha256
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,29 +27,35 @@ if TYPE_CHECKING:
 MOST_LEFT_OUT = 0.2  # share of a tile that minerals may have which are left out
 
 
-class Replay(NamedTuple):
+@dataclass(frozen=True)
+class Replay:
     """Earlier tiles, in the minerals that are learnt now.
 
     Attributes
     ----------
-    learnt : TileSamples
-        To learn from again.
+    simulated : TileSamples
+        To learn from again, with what is where inside the tiles.
+    memory : TileSamples
+        Tiles that the parent was taught by its user, to learn from again.
     chosen : TileSamples
-        Of other pictures, to choose with how far to go; each has one clear mineral.
+        Of other simulated pictures, to choose with how far to go; each has one clear mineral.
     checked : TileSamples
-        Of others again, which only measure.
-    memory : TileSamples or None
-        Tiles that the parent was taught by its user: a part of `learnt`, with the parent's minerals.
+        Of others again, which only measure.  Where nothing is simulated both are the memory.
     """
 
-    learnt: TileSamples
+    simulated: TileSamples
+    memory: TileSamples
     chosen: TileSamples
     checked: TileSamples
-    memory: TileSamples | None
+
+    @property
+    def learnt(self) -> TileSamples:
+        """All that is learnt again."""
+        return joined([part for part in (self.simulated, self.memory) if len(part)] or [self.memory])
 
 
 def replay_steps(
-    card: ModelCard, folder: Path, minerals: MineralTable, *, pictures: int, cache: Path
+    card: ModelCard, folder: Path, taught: TileSamples, *, pictures: int, cache: Path
 ) -> Steps[Replay]:
     """Get again what a model learnt from.
 
@@ -55,8 +63,9 @@ def replay_steps(
     ----------
     card, folder
         Of the model.
-    minerals
-        The table that is learnt now; tiles of minerals that it lacks are left out.
+    taught
+        What is said now.  Tiles of minerals that it lacks are left out, and tiles of the memory of which
+        something is said anew.
     pictures
         How many to simulate to learn from; as many others to choose with, and as many to measure with.
     cache
@@ -72,27 +81,24 @@ def replay_steps(
     ModelError
         If the memory of the model is not what its card says.
     """
+    minerals = taught.minerals
     empty = TileSamples.of_labels(np.zeros((0, card.input_px, card.input_px, 3), np.uint8), [], [], minerals)
-    learnt, chosen, checked = [empty], empty, empty
+    remembered = read_tiles(folder, card)
+    memory = empty if remembered is None else _but(in_table(remembered, minerals), taught)
     if card.replay is not None and card.replay.simulated and pictures:
         parts = []
         for seed in FIRST_SEEDS:
             wanted = SimulatedPictures(seed, pictures, tile_px=card.tile_px, input_px=card.input_px)
             parts.append(in_table((yield from simulated_samples_steps(wanted, cache)), minerals))
-        learnt.append(parts[0])
         chosen, checked = (part.select(part.clear()) for part in parts[1:])
-    memory = read_tiles(folder, card)
-    if memory is not None:
-        learnt.append(in_table(memory, minerals))
-    return Replay(joined([without_dense(part) for part in learnt]), chosen, checked, memory)
+        return Replay(parts[0], without_places(memory), chosen, checked)
+    return Replay(empty, memory, memory, memory)
 
 
 def in_table(samples: TileSamples, minerals: MineralTable) -> TileSamples:
     """Bring samples into another table by name; tiles of minerals that it lacks are left out."""
-    columns = [
-        next((index for index, own in enumerate(samples.minerals) if own.name == mineral.name), None)
-        for mineral in minerals
-    ]
+    own = {mineral.name.casefold(): index for index, mineral in enumerate(samples.minerals)}
+    columns = [own.get(mineral.name.casefold()) for mineral in minerals]
     fractions = np.stack(
         [
             np.zeros(len(samples), np.float32) if column is None else samples.fractions[:, column]
@@ -103,17 +109,29 @@ def in_table(samples: TileSamples, minerals: MineralTable) -> TileSamples:
     whole = fractions.sum(axis=1, keepdims=True)
     kept = whole[:, 0] >= 1 - MOST_LEFT_OUT
     shares = (fractions[kept] / whole[kept]).astype(np.float32)
-    return TileSamples(np.asarray(samples.tiles)[kept], shares, samples.groups[kept], minerals)
+    dense = None
+    if samples.dense is not None:
+        places = np.full(256, UNKNOWN, np.uint8)
+        for index, column in enumerate(columns):
+            if column is not None:
+                places[column] = index
+        dense = places[samples.dense[kept]]
+    return TileSamples(np.asarray(samples.tiles)[kept], shares, samples.groups[kept], minerals, dense)
 
 
-def without_dense(samples: TileSamples) -> TileSamples:
-    """Leave out what is where inside the tiles."""
-    return TileSamples(samples.tiles, samples.fractions, samples.groups, samples.minerals)
+def without_places(samples: TileSamples) -> TileSamples:
+    """Say of every place inside the tiles that nobody knows what it is, so that they join others."""
+    return replace(samples, dense=np.full((len(samples), DENSE_CELLS, DENSE_CELLS), UNKNOWN, np.uint8))
+
+
+def _but(memory: TileSamples, taught: TileSamples) -> TileSamples:
+    anew = {tile_sha256(tile) for tile in taught.tiles}
+    return memory.select(np.array([tile_sha256(tile) not in anew for tile in memory.tiles], bool))
 
 
 def bounded_memory(parts: list[TileSamples], minerals: MineralTable, *, each: int, seed: int) -> TileSamples:
     """Choose at most `each` tiles of a mineral, drawn with a seed."""
-    whole = joined([in_table(without_dense(part), minerals) for part in parts])
+    whole = joined([in_table(part, minerals) for part in parts])
     random = np.random.default_rng(seed)
     labels = whole.labels
     chosen = [
