@@ -48,8 +48,11 @@ def coverage_of_polygon(mineral_map: MineralMap, corners: ArrayLike) -> NDArray[
     found = np.zeros((rows, columns))
     if (high > low).all():
         shape = tuple((high - low) * SAMPLES)
-        inside = polygon2mask(shape, (places - low) * SAMPLES - 0.5)
-        found[low[0] : high[0], low[1] : high[1]] = _means(inside)
+        there = np.logical_and.outer(*_within_picture(mineral_map, low, high))
+        inside = _means(polygon2mask(shape, (places - low) * SAMPLES - 0.5) & there)
+        found[low[0] : high[0], low[1] : high[1]] = np.divide(
+            inside, _means(there), out=np.zeros_like(inside), where=inside > 0
+        )
     if not found.any():
         raise OptionError(
             f"the region lies outside the picture of {mineral_map.grid.height_px} x {mineral_map.grid.width_px} px, "
@@ -83,6 +86,18 @@ def coverage_of_mask(mineral_map: MineralMap, mask: NDArray[np.bool_]) -> NDArra
         points = np.ix_(at[0][row * SAMPLES : (row + 1) * SAMPLES], at[1])
         found[row] = _means(mask[points].astype(bool))[0]
     return found
+
+
+def _within_picture(
+    mineral_map: MineralMap, low: NDArray[np.intp], high: NDArray[np.intp]
+) -> list[NDArray[np.bool_]]:
+    """Which points of places along either axis lie in the picture, which ends within the last places."""
+    grid = mineral_map.grid
+    ends = np.array([grid.height_px, grid.width_px]) * mineral_map.places_per_cell / grid.stride_px
+    return [
+        (np.arange(first * SAMPLES, last * SAMPLES) + 0.5) / SAMPLES < end
+        for first, last, end in zip(low, high, ends, strict=True)
+    ]
 
 
 def _sample_points(places: int, step: float, side: int) -> NDArray[np.intp]:
