@@ -1,17 +1,20 @@
 """Take the pictures of the documentation from the real viewer, over a simulated sample.
 
-``xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py [MODEL]``; with ``sorting`` for
-MODEL only that of the sorting view is taken.
+``xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py [MODEL]``; with ``sorting`` or
+``learning`` for MODEL only those of the sorting view, or of learning from corrections, are taken.  Journals,
+models and caches of the user are not touched: all of that goes to a temporary folder.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import napari
+import numpy as np
 from PIL import Image
 from qtpy.QtTest import QTest
 
@@ -20,11 +23,14 @@ from napari_ore_minerals.learning.tile_options import TileOptions
 from napari_ore_minerals.learning.tiling import tile_steps
 from napari_ore_minerals.minerals import DEFAULT_MINERALS
 from napari_ore_minerals.progress import run
+from napari_ore_minerals.widgets.hints import reveal
 
 OUT = Path(__file__).parent / "images"
 SIZE = (1480, 900)
 LONGEST_SECONDS = 600
 SORTED_PICTURES, SORTED_TILES = 15, 13
+LEARNING_SIZE, LEARNING_SEED, REVIEWED = (1024, 1280), 5, 20
+OTHER_LAMP = (1.0, 0.80, 0.55)  # of red, green and blue: a lamp that the model has not seen
 SEVERAL_BELOW, SURE_FROM = 0.6, 0.7
 
 
@@ -102,9 +108,68 @@ def sort_tiles(folder: Path) -> None:
     viewer.close()
 
 
+def learn(model: Path | None) -> None:
+    """Review cells of a picture under another lamp as its mask says, fine-tune, keep, and take pictures."""
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(*SIZE)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-ore-minerals", "Classify")
+    size = SimulationOptions(height_px=LEARNING_SIZE[0], width_px=LEARNING_SIZE[1])
+    micrograph = simulate(LEARNING_SEED, size)
+    viewer.add_image((micrograph.rgb * np.array(OTHER_LAMP)).astype(np.uint8), rgb=True, name="PS-07")
+    if model is not None:
+        dock.form.models.choose(model)
+    wait_until(lambda: dock._ready is not None)
+    dock.form.options.set_value("stride_px", dock.form.models.card.tile_px // 2)
+    dock.replan()
+    dock.classify()
+    wait_until(lambda: not dock.session.busy)
+    viewer.reset_view()
+    dock.learn.expand()
+    review(viewer, dock, micrograph.mask)
+    take(viewer, "taught.png")
+    tuning = dock.learn.tuning
+    print(tuning.bar.button.text())
+    tuning.start()
+    wait_until(lambda: len(tuning.plot.points) > 2 or not tuning.bar.running)
+    take(viewer, "fine-tuning.png")
+    wait_until(lambda: not tuning.bar.running)
+    take(viewer, "before-after.png")
+    print(tuning.result.verdict.text(), tuning.result.why.text())
+    tuning.result.keep.click()
+    wait_until(lambda: not tuning.job.busy and not dock.learn.history.busy)
+    dock.learn.versions.expand()
+    reveal(dock.learn.versions)
+    take(viewer, "versions.png")
+    viewer.close()
+
+
+def review(viewer: napari.Viewer, dock: object, mask: np.ndarray) -> None:
+    """Answer what is asked as the mask says."""
+    panel, grid = dock.learn.review, dock.teaching.lesson.base.grid  # type: ignore[attr-defined]
+    panel.begin()
+    for number in range(REVIEWED):
+        wait_until(lambda: panel.review.cell is not None and panel.pictured)
+        if number == REVIEWED // 4:
+            take(viewer, "review.png")
+        window = grid.cell_window(*panel.review.cell)
+        rows = slice(window.row, window.row + window.height)
+        part = mask[rows, window.column : window.column + window.width]
+        panel.say_number(panel.codes.index(int(np.bincount(part.ravel()).argmax())))
+    wait_until(lambda: panel.review.cell is not None)
+    panel.stop()
+    QTest.qWait(1000)
+
+
 if __name__ == "__main__":
     given = sys.argv[1] if len(sys.argv) > 1 else None
-    if given != "sorting":
-        main(Path(given) if given else None)
+    named = Path(given) if given not in (None, "sorting", "learning") else None
     with tempfile.TemporaryDirectory() as temporary:
-        sort_tiles(Path(temporary))
+        for place in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+            os.environ[place] = str(Path(temporary, place))
+        if given not in ("sorting", "learning"):
+            main(named)
+        if given != "learning":
+            (sorted_here := Path(temporary, "sorted")).mkdir()
+            sort_tiles(sorted_here)
+        if given != "sorting":
+            learn(named)

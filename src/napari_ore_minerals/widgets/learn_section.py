@@ -6,11 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QApplication, QFrame, QSizePolicy, QWidget
-from superqt import QCollapsible
+from qtpy.QtWidgets import QApplication, QFrame, QWidget
 
 from napari_ore_minerals.widgets.corrections_panel import CorrectionsPanel
 from napari_ore_minerals.widgets.fine_tune_panel import FineTunePanel
+from napari_ore_minerals.widgets.folding import Folding
 from napari_ore_minerals.widgets.history_panel import HistoryPanel
 from napari_ore_minerals.widgets.learning_plan import Bench, Speed
 from napari_ore_minerals.widgets.pictures import picture_of
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 TITLE, VERSIONS = "Learn from corrections", "Versions"
 
 
-class LearnSection(QCollapsible):  # type: ignore[misc]
+class LearnSection(Folding):  # type: ignore[misc]
     """Corrections of the result that is looked at, the review, fine-tuning, and the versions of the model.
 
     Signals: ``told(str)``, ``failed(str)``, ``shelf_read(Shelf)`` what the store of models holds, and
@@ -44,15 +44,13 @@ class LearnSection(QCollapsible):  # type: ignore[misc]
     model_wanted = Signal(object)
 
     def __init__(self, viewer: ViewerModel, teaching: Teaching, bench: Bench) -> None:
-        super().__init__(TITLE, expandedIcon="▾", collapsedIcon="▸")
-        self.setDuration(0)
+        super().__init__(TITLE, "Correct the map, and let the model learn from it")
         self.corrections = CorrectionsPanel(teaching)
         self.review = ReviewPanel(viewer, teaching, bench)
         self.tuning = FineTunePanel(teaching, bench)
         self.history = HistoryPanel(bench.store)
-        self.versions = QCollapsible(VERSIONS, expandedIcon="▾", collapsedIcon="▸")
-        self.versions.setDuration(0)
-        self.versions.addWidget(self.history)
+        self.versions = Folding(VERSIONS, "Models that learnt from you: go back to any with one click")
+        self.versions.add(self.history)
         self._wanted: int | None = None
         self._lay_out()
         self._connect(teaching)
@@ -65,12 +63,8 @@ class LearnSection(QCollapsible):  # type: ignore[misc]
         self.history.close_store()
 
     def _lay_out(self) -> None:
-        for folding in (self, self.versions):
-            narrow = folding.toggleButton()  # a long title is cut, and does not widen the dock
-            narrow.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            folding.layout().setContentsMargins(0, 0, 0, 0)
         for widget in (self.corrections, self.review, _line(), self.tuning, self.versions):
-            self.addWidget(widget)
+            self.add(widget)
 
     def _connect(self, teaching: Teaching) -> None:
         teaching.changed.connect(lambda: self._show_title(len(teaching.corrections)))
@@ -86,7 +80,7 @@ class LearnSection(QCollapsible):  # type: ignore[misc]
         self.history.used.connect(self.model_wanted)
 
     def _show_title(self, taught: int) -> None:
-        self.setText(f"{TITLE} ({taught} taught)" if taught else TITLE)
+        self.set_title(f"{TITLE} ({taught} taught)" if taught else TITLE)
 
     def _reviewing(self, reviewing: bool) -> None:
         """While cells are asked about, nothing else asks for attention."""
