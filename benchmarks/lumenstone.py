@@ -1,7 +1,8 @@
 """Real photographs: what the bundled model sees in LumenStone S1 and S2, and what can be learnt there.
 
     python benchmarks/lumenstone.py zero-shot [--model FOLDER]
-    python benchmarks/lumenstone.py train [--quick] [--seen TILES] [--spread TILES]
+    python benchmarks/lumenstone.py areas [--most PHOTOGRAPHS]
+    python benchmarks/lumenstone.py train [--quick] [--seen TILES] [--spread TILES] [--only ROWS]
 
 The photographs (Khvostikov et al. 2021, ISPRS Archives XLIV-2/W1-2021, 113-118)
 are read from ``$ORE_MINERALS_LUMENSTONE``, else from ``../shared/data/lumenstone``
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from platformdirs import user_cache_path
 
-from napari_ore_minerals.images.tiles import resize_tile
+from napari_ore_minerals.images.tile_reader import resize_tile
 from napari_ore_minerals.learning.baseline import ColourForest
 from napari_ore_minerals.learning.evaluation import balanced_accuracy, confusion_matrix, grouped_interval
 from napari_ore_minerals.learning.simulated import SimulatedPictures, simulated_samples_steps
@@ -142,6 +143,18 @@ def train(chosen: argparse.Namespace) -> int:
     return train_on(chosen, folder)
 
 
+def measure_areas(chosen: argparse.Namespace) -> int:
+    """Measure area fractions and boundaries by tiles, cells, grains and two baselines."""
+    from lumenstone_areas import areas
+
+    folder = dataset_folder()
+    if folder is None:
+        print("LumenStone is not here: set ORE_MINERALS_LUMENSTONE to its folder. Nothing was measured.")
+        return 0
+    prepare_process()
+    return areas(chosen, folder)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -169,7 +182,19 @@ def main() -> int:
         "--spread", type=int, default=0, help="test that many tiles of a mineral of a photograph; 0 for all"
     )
     command.add_argument("--seed", type=int, default=0, help="of folds and networks")
+    command.add_argument("--only", default="", help="rows whose title holds this text, beside the forest")
     command.set_defaults(function=train)
+    command = commands.add_parser("areas", help="area fractions and boundaries, without and with corrections")
+    command.add_argument(
+        "--most", type=int, default=1000, help="photographs to measure of each half: settings, and others"
+    )
+    command.add_argument(
+        "--cache",
+        type=Path,
+        default=user_cache_path("napari-ore-minerals") / "lumenstone-areas",
+        help="where answers and results are kept between runs; take another folder after a change",
+    )
+    command.set_defaults(function=measure_areas)
     chosen = parser.parse_args()
     return int(chosen.function(chosen))
 

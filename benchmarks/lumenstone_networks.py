@@ -13,7 +13,7 @@ from lumenstone_tiles import Collection, Part
 from numpy.typing import NDArray
 from torch import nn
 
-from napari_ore_minerals.images.tiles import resize_tile
+from napari_ore_minerals.images.tile_reader import resize_tile
 from napari_ore_minerals.learning.dataset import TileSamples, grouped_split
 from napari_ore_minerals.learning.training import TrainOptions, train_steps
 from napari_ore_minerals.learning.weights import initial_network

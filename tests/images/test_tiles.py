@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from napari_ore_minerals.errors import OptionError, PictureError
 from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.images.pixels import Pixels, Window
-from napari_ore_minerals.images.tiles import TileBatch, TileGrid, TileReader, resize_tile
+from napari_ore_minerals.images.tile_reader import TileBatch, TileReader, resize_tile
+from napari_ore_minerals.images.tiles import TileGrid
 
 grids = st.builds(
     lambda height, width, stride, overlap: TileGrid(height, width, stride * overlap, stride),

@@ -70,7 +70,7 @@ def test_overlapping_tiles_are_averaged() -> None:
 def test_a_map_says_what_the_classifier_says_of_each_tile(
     picture: np.ndarray, classifier: Classifier, mapped: MineralMap
 ) -> None:
-    from napari_ore_minerals.images.tiles import resize_tile
+    from napari_ore_minerals.images.tile_reader import resize_tile
 
     tile = resize_tile(picture[64:128, 128:192], 32)
     evidence = classifier.predict(tile[np.newaxis])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_ore_minerals.errors import DatasetError
-from napari_ore_minerals.images.tiles import resize_tile
+from napari_ore_minerals.images.tile_reader import resize_tile
 
 from .tile_options import DOMINANT
 

@@ -16,7 +16,7 @@ from platformdirs import user_cache_path
 
 from napari_ore_minerals.errors import DatasetError, OreMineralsError, ResultError
 from napari_ore_minerals.images.micrograph import Micrograph, Window
-from napari_ore_minerals.images.tiles import resize_tile
+from napari_ore_minerals.images.tile_reader import resize_tile
 
 from .tile_table import listed
 

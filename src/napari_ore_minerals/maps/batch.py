@@ -12,7 +12,7 @@ from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.maps.areas import areas
 from napari_ore_minerals.maps.files import read_result, result_folder, write_result
 from napari_ore_minerals.maps.predict import classify_steps
-from napari_ore_minerals.maps.records import ClassifyOptions
+from napari_ore_minerals.maps.records import ClassifyOptions, ModelRecord
 from napari_ore_minerals.progress import Progress, Steps, mapped
 
 if TYPE_CHECKING:
@@ -156,12 +156,15 @@ def _same_result(
     folder: Path, micrograph: Micrograph, classifier: Classifier, options: ClassifyOptions
 ) -> MineralMap:
     """Read the result that is there; `ResultError` if it is of another picture, model or other options."""
-    found = read_result(folder)
+    found, card = read_result(folder), classifier.card
+    given = found.run.options.min_confidence
+    least = card.min_confidence if given is None else given
     differences = [
         what
         for what, same in (
             ("picture", found.picture.fingerprint == micrograph.fingerprint()),
-            ("model", found.model.weights_sha256 == classifier.card.weights_sha256),
+            ("model", found.model == ModelRecord.of(card) and found.minerals == card.mineral_table),
+            ("calibration", found.run.temperature == card.temperature and least == found.run.min_confidence),
             ("scale", found.um_per_px == micrograph.um_per_px),
             ("options", _answering(found.run.options) == _answering(options)),
         )

@@ -11,6 +11,9 @@ from napari_ore_minerals.minerals import UNCLASSIFIED, MineralTable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_ore_minerals.images.micrograph import Micrograph
+    from napari_ore_minerals.models.card import ModelCard
+
 FEWEST_CELLS = 9
 LARGEST_SHARE = 0.99
 SMALLEST_SPREAD = 0.005
@@ -82,3 +85,25 @@ def check_map(
             f"{counts[UNCLASSIFIED] / cells:.0%} of the cells are unclassified: the model is unsure of this picture"
         )
     return tuple(found)
+
+
+def check_scale(micrograph: Micrograph, card: ModelCard) -> tuple[str, ...]:
+    """Return what is wrong with the scales of a picture and a model, of which the size of the tiles is made."""
+    if card.um_per_px is None:
+        return ()
+    if micrograph.um_per_px is None:
+        return (
+            (
+                f"the picture's um/px is not known: tiles have {card.tile_px} px instead of the "
+                f"{card.tile_px * card.um_per_px:.0f} um of the model's training; give um/px if you know it"
+            ),
+        )
+    ratio = micrograph.um_per_px / card.um_per_px
+    if 1 / 3 <= ratio <= 3:
+        return ()
+    return (
+        (
+            f"the picture has {micrograph.um_per_px:g} um/px, the model was trained at {card.um_per_px:g}: "
+            "check the scale, or expect a poor map"
+        ),
+    )

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from napari_ore_minerals.errors import DeviceError, OptionError
-from napari_ore_minerals.images.tiles import RUN_TILES, TileBatch, TileGrid, TileReader
-from napari_ore_minerals.maps.checks import PictureCheck, check_map
+from napari_ore_minerals.images.tile_reader import TileBatch, TileReader, nearest_first
+from napari_ore_minerals.images.tiles import TileGrid
+from napari_ore_minerals.maps.checks import PictureCheck, check_map, check_scale
 from napari_ore_minerals.maps.mineral_map import EvidenceSum, MineralMap, label_cells
 from napari_ore_minerals.maps.records import ClassifyOptions, ModelRecord, PictureRecord, RunRecord
 from napari_ore_minerals.models.classifier import BatchSize, Classifier, Evidence
@@ -120,7 +121,7 @@ def classify_steps(
         If the device is too small for a single tile, or computes nonsense.
     """
     task = _Task(micrograph, classifier, options, wanted=wanted, features=features)
-    positions = _in_order(task.grid, task.grid.tiles_for(task.wanted), first)
+    positions = nearest_first(task.grid, task.grid.tiles_for(task.wanted), first)
     done, complete = 0, True
     with TileReader(micrograph, task.grid, positions, input_px=classifier.card.input_px) as reader:
         while (tiles := reader.take(task.batch.size)) is not None:
@@ -274,66 +275,15 @@ class _Task:
             minerals=self.minerals,
             um_per_px=micrograph.um_per_px,
             um_per_px_source=micrograph.um_per_px_source,
-            picture=picture_record(micrograph),
-            model=ModelRecord(
-                name=card.name,
-                version=card.version,
-                architecture=card.architecture,
-                weights_sha256=card.weights_sha256,
-            ),
+            picture=PictureRecord.of(micrograph),
+            model=ModelRecord.of(card),
             run=run_record,
             warnings=(
                 *self.check.warnings(),
                 *check_map(labels, probabilities, processed, self.minerals),
-                *_scale_warnings(micrograph, card, self.options),
+                *(check_scale(micrograph, card) if self.options.tile_px is None else ()),
             ),
         )
-
-
-def picture_record(micrograph: Micrograph) -> PictureRecord:
-    """Return what a result remembers of a picture."""
-    return PictureRecord(
-        name=micrograph.name,
-        path=None if micrograph.path is None else str(micrograph.path),
-        height_px=micrograph.height_px,
-        width_px=micrograph.width_px,
-        fingerprint=micrograph.fingerprint(),
-        guesses=tuple(map(str, micrograph.guesses)),
-    )
-
-
-def _scale_warnings(micrograph: Micrograph, card: ModelCard, options: ClassifyOptions) -> tuple[str, ...]:
-    if card.um_per_px is None or options.tile_px is not None:
-        return ()
-    if micrograph.um_per_px is None:
-        return (
-            (
-                f"the picture's um/px is not known: tiles have {card.tile_px} px instead of the "
-                f"{card.tile_px * card.um_per_px:.0f} um of the model's training; give um/px if you know it"
-            ),
-        )
-    ratio = micrograph.um_per_px / card.um_per_px
-    if 1 / 3 <= ratio <= 3:
-        return ()
-    return (
-        (
-            f"the picture has {micrograph.um_per_px:g} um/px, the model was trained at {card.um_per_px:g}: "
-            "check the scale, or expect a poor map"
-        ),
-    )
-
-
-def _in_order(grid: TileGrid, positions: NDArray[np.intp], first: Window | None) -> NDArray[np.intp]:
-    """Order tiles by the distance of their run from the part that is wanted first."""
-    if first is None or not len(positions):
-        return positions
-    middle = np.array([first.row + first.height / 2, first.column + first.width / 2])
-    half = np.maximum(np.array([first.height, first.width]) / 2, 1)
-    runs = positions // np.array([1, RUN_TILES])
-    centres = (runs * [1, RUN_TILES] + [0, RUN_TILES / 2 - 0.5]) * grid.stride_px + grid.tile_px / 2
-    reach = np.abs(centres - middle) - [grid.tile_px / 2, RUN_TILES * grid.stride_px / 2]
-    distance = (np.maximum(reach, 0) / half).max(axis=1)
-    return positions[np.lexsort((positions[:, 1], positions[:, 0], distance))]
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

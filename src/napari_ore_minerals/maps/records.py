@@ -5,11 +5,16 @@ Command-line flags, the dock's form and ``run.json`` are made from these models.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from napari_ore_minerals.models.architectures import SwinConvention
 from napari_ore_minerals.models.devices import DeviceName, Precision
+
+if TYPE_CHECKING:
+    from napari_ore_minerals.images.micrograph import Micrograph
+    from napari_ore_minerals.models.card import ModelCard
 
 _RECORD = ConfigDict(extra="forbid", frozen=True)
 
@@ -69,9 +74,21 @@ class PictureRecord(BaseModel):
     fingerprint: str
     guesses: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, micrograph: Micrograph, *, fingerprint: str | None = None) -> Self:
+        """Return what a result remembers of a picture; its fingerprint is computed unless it is given."""
+        return cls(
+            name=micrograph.name,
+            path=None if micrograph.path is None else str(micrograph.path),
+            height_px=micrograph.height_px,
+            width_px=micrograph.width_px,
+            fingerprint=micrograph.fingerprint() if fingerprint is None else fingerprint,
+            guesses=tuple(map(str, micrograph.guesses)),
+        )
+
 
 class ModelRecord(BaseModel):
-    """The model that made a map."""
+    """The model that made a map; ``swin_convention`` as in its card, since the weights do not show it."""
 
     model_config = _RECORD
 
@@ -79,6 +96,12 @@ class ModelRecord(BaseModel):
     version: int
     architecture: str
     weights_sha256: str
+    swin_convention: SwinConvention = "timm"
+
+    @classmethod
+    def of(cls, card: ModelCard) -> Self:
+        """Return what a result remembers of a model."""
+        return cls.model_validate(card.model_dump(include=set(cls.model_fields)))
 
 
 class RunRecord(BaseModel):

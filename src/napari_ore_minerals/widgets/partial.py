@@ -48,12 +48,7 @@ def partial_map(gathered: Gathered, card: ModelCard, picture: LayerPicture) -> M
             width_px=picture.width_px,
             fingerprint="",
         ),
-        model=ModelRecord(
-            name=card.name,
-            version=card.version,
-            architecture=card.architecture,
-            weights_sha256=card.weights_sha256,
-        ),
+        model=ModelRecord.of(card),
         run=RunRecord(
             options=options,
             min_confidence=card.min_confidence if given is None else given,
