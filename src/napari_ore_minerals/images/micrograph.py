@@ -30,6 +30,9 @@ from napari_ore_minerals.images.scale import check_um_per_px
 __all__ = ["Guess", "Micrograph", "PixelSource", "Pixels", "ReadOptions", "Window"]
 
 BY_USER = "given by the user"
+PICTURE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
+)  # what is looked for in folders
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PHOTOGRAPH_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM")
 _AS_READ = ReadOptions()

@@ -14,11 +14,12 @@ from PIL import Image
 
 from napari_ore_minerals.errors import DatasetError
 from napari_ore_minerals.images.blocks import READ_ERRORS, reason
+from napari_ore_minerals.images.micrograph import PICTURE_SUFFIXES
 from napari_ore_minerals.maps.files import read_result, result_folder
 from napari_ore_minerals.minerals import DEFAULT_MINERALS, UNCLASSIFIED
 
 from .naming import mineral_name
-from .picture_files import MASK_ENDING, PICTURE_SUFFIXES, PictureFile
+from .picture_files import MASK_ENDING, PictureFile
 from .tile_table import listed
 
 if TYPE_CHECKING:
