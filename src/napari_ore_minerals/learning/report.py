@@ -84,11 +84,24 @@ def _summary(comparison: Comparison) -> Markup:
                     "lead",
                 )
             )
+    lines += [_beside_the_forest(row) for row in networks.dropna(subset=["gain"]).head(1).to_dict("records")]
     failed = table[table["not trained"] != ""]
     for name, why in zip(failed["model"], failed["not trained"], strict=True):
         lines.append(paragraph(f"{name} was not trained: {why}", "note"))
     lines += [paragraph(f"Mind: {notice}.", "note") for notice in comparison.notices]
     return Markup("\n".join(lines))
+
+
+def _beside_the_forest(row: Mapping[Hashable, float]) -> Markup:
+    difference, low, high = (row[f"gain{end}"] for end in ("", " low", " high"))
+    found = f"{difference:+.2f}" + ("" if pd.isna(low) else f" (95 % {low:+.2f} to {high:+.2f})")
+    if low > 0:
+        return paragraph(f"The network is better than the colour forest: balanced accuracy {found}.", "lead")
+    return paragraph(
+        f"The network is not shown to be better than a forest that knows colours alone: balanced accuracy {found}. "
+        "More photographs, more epochs or ImageNet weights may help.",
+        "note",
+    )
 
 
 def _headlines(comparison: Comparison) -> Markup:
