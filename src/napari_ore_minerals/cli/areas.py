@@ -70,7 +70,7 @@ def areas(  # noqa: PLR0913 - a command's flags
     json_output
         Print JSON instead of tables.
     """
-    from napari_ore_minerals.maps.files import read_result, write_areas
+    from napari_ore_minerals.maps.files import SUFFIX, read_result, write_areas
 
     folders = list(_folders(results))
     if not folders:
@@ -82,25 +82,30 @@ def areas(  # noqa: PLR0913 - a command's flags
     cards = [] if model is None else [_card(model)]
     found: list[Measurement] = []
     checks: list[pd.DataFrame] = []
+    sources: set[str] = set()
     for folder in folders:
         mineral_map = read_result(folder)
         reference = _reference(mineral_map, cards or _cards(mineral_map))
         asked = _asked(mineral_map.minerals, of, without)
-        parts = _measured(mineral_map, asked, reference, region)
+        parts = _measured(
+            mineral_map, replace(asked, name=folder.name.removesuffix(SUFFIX)), reference, region
+        )
         found += parts
+        sources |= set() if reference is None else {reference.what}
         if not json_output:
-            _print(parts, reference)
+            _print(parts)
         if checked is not None:
             checks.append(_checked(mineral_map, checked))
             if not json_output:
                 print("\nAdjusted by the cells that were checked (Olofsson et al. 2014)")
                 print(checks[-1].to_string(index=False, float_format="{:.4f}".format))
     pooled = _pooled(found) if pool else None
+    for what in sorted(sources):
+        tell(f"the classifier's error is that on {what}")
     if json_output:
         print(json.dumps(_as_json(found, pooled, checks), indent=2))
     elif pooled is not None:
-        print(f"\nPooled: {len(found)} pictures")
-        print(_shown(pooled).to_string(index=False))
+        _print_pooled(pooled, len(found))
     if out is not None:
         write_areas(_long(found, pooled), out)
         tell(f"areas: {out}")
@@ -142,7 +147,7 @@ def _measured(
     from napari_ore_minerals.maps.region_files import read_regions
 
     if region is None:
-        return (measure(mineral_map, replace(asked, name=mineral_map.picture.name), reference),)
+        return (measure(mineral_map, asked, reference),)
     return measure_regions(mineral_map, read_regions(mineral_map, region), asked, reference)
 
 
@@ -183,7 +188,7 @@ def _checked(mineral_map: MineralMap, path: Path) -> pd.DataFrame:
     return measure_checked(mineral_map, path)
 
 
-def _print(parts: tuple[Measurement, ...], reference: Reference | None) -> None:
+def _print(parts: tuple[Measurement, ...]) -> None:
     for part in parts:
         print(f"\n{part.name}")
         print(_shown(part.table).to_string(index=False))
@@ -193,8 +198,18 @@ def _print(parts: tuple[Measurement, ...], reference: Reference | None) -> None:
         )
         for warning in part.warnings:
             print(f"Note: {warning}")
-    if reference is not None:
-        print(f"The classifier's error is that on {reference.what}")
+
+
+def _print_pooled(pooled: pd.DataFrame, pictures: int) -> None:
+    from napari_ore_minerals.maps.pooling import FEW_PICTURES
+
+    print(f"\nPooled: {pictures} pictures")
+    print(_shown(pooled).to_string(index=False))
+    if 1 < pictures < FEW_PICTURES:
+        print(
+            f"Note: {pictures} pictures say little of how pictures differ; with {FEW_PICTURES} or more "
+            "the intervals become shorter"
+        )
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:

@@ -95,7 +95,8 @@ class Reference:
         (minerals,) float64 array
             They add up, since the errors of different minerals are taken as independent.
         """
-        found: NDArray[np.float64] = shares**2 * np.einsum("i,tij,j->t", gradient, self.spread, gradient)
+        products = np.einsum("i,tij,j->t", gradient, self.spread, gradient)
+        found: NDArray[np.float64] = shares**2 * np.maximum(products, 0.0)
         return found
 
 

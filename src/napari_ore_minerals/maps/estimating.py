@@ -137,7 +137,7 @@ class Sample:
     def _not_seen(self) -> float:
         """Most that could be there unseen at 95 %: 3 over the number of grains that were looked at."""
         grains = self.totals_px[self.whole].sum() / (math.pi / 4 * self.blocks.grain_px**2)
-        return min(1.0, 3.0 / grains)
+        return min(1.0, float(3.0 / grains))
 
 
 def _residuals(

@@ -170,7 +170,8 @@ def block_sums(
     """
     measured = np.bincount(index.ravel(), area_px.ravel()) > 0
     sums = [np.bincount(index.ravel(), (share * area_px).ravel()) for share in shares]
-    return np.stack(sums, axis=1)[measured]
+    found: NDArray[np.float64] = np.stack(sums, axis=1)[measured].astype(float)
+    return found
 
 
 def ratio(part: NDArray[np.floating], whole: NDArray[np.floating]) -> Ratio:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from scipy.special import softmax
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from napari_ore_minerals.images.tiles import TileGrid
     from napari_ore_minerals.maps.mineral_map import MineralMap
+
+Kind = TypeVar("Kind", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def places_of(
     return Places(shares, area, whole, mineral_map.grid.stride_px / size)
 
 
-def enlarged(cells: NDArray[np.generic], size: int) -> NDArray[np.generic]:
+def enlarged(cells: NDArray[Kind], size: int) -> NDArray[Kind]:
     """Values of cells at each of their size x size places."""
     return cells.repeat(size, axis=-2).repeat(size, axis=-1)
 

@@ -81,7 +81,7 @@ def pool(measurements: Sequence[Measurement]) -> pd.DataFrame:
             continue
         um2 = float(areas[:, index].sum()) if known else math.nan
         row = (*name, len(measurements), float(pixels[index]), um2, um2 / 1e6)
-        figures = (math.nan,) * 7
+        figures: tuple[float, ...] = (math.nan,) * 7
         if whole[index]:
             own = [_of(one, name[0]) for one in measurements]
             figures = _figures(areas[:, index], of, np.array(own))

@@ -147,7 +147,7 @@ def _csv(path: Path, columns: list[str]) -> pd.DataFrame:
     return table
 
 
-def _mask(path: Path) -> NDArray[np.generic]:
+def _mask(path: Path) -> NDArray[np.integer]:
     import tifffile
     from PIL import Image
 

@@ -105,7 +105,8 @@ def _sample_points(places: int, step: float, side: int) -> NDArray[np.intp]:
     begins = np.arange(places) * step
     lengths = np.minimum(begins + step, side) - begins
     within = begins[:, None] + np.maximum(lengths, 0)[:, None] * (np.arange(SAMPLES) + 0.5) / SAMPLES
-    return np.minimum(within.ravel().astype(np.intp), side - 1)
+    points: NDArray[np.intp] = np.minimum(within.ravel().astype(np.intp), side - 1)
+    return points
 
 
 def _means(samples: NDArray[np.bool_]) -> NDArray[np.float64]:

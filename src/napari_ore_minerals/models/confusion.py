@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Self
 
 import numpy as np
@@ -38,7 +39,7 @@ class ConfusionRecord(BaseModel):
     def _square(self) -> Self:
         counts = {line.count(" ") + 1 for line in self.pictures}
         numbers = counts.pop()
-        if counts or round(numbers**0.5) ** 2 != numbers:
+        if counts or math.isqrt(numbers) ** 2 != numbers:
             raise ValueError("every picture needs the same square table of true by answered minerals")
         if numbers * len(self.pictures) > MAX_NUMBERS:
             raise ValueError(f"a confusion record has at most {MAX_NUMBERS} numbers; name fewer pictures")
@@ -54,7 +55,7 @@ class ConfusionRecord(BaseModel):
     @property
     def classes(self) -> int:
         """Number of minerals."""
-        return round((self.pictures[0].count(" ") + 1) ** 0.5)
+        return math.isqrt(self.pictures[0].count(" ") + 1)
 
     def matrices(self) -> NDArray[np.float64]:
         """(pictures, true, answered) shares of the area of each picture; each picture adds up to 1."""
