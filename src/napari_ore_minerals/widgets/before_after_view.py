@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QRegularExpression, Qt, Signal
 from qtpy.QtGui import QRegularExpressionValidator
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_ore_minerals.models.history import LONGEST_NOTE
 
@@ -118,6 +127,9 @@ class BeforeAfterView(QWidget):  # type: ignore[misc]
         self.note.setPlaceholderText("a note for yourself")
         self.note.setMaxLength(LONGEST_NOTE)
         self.note.setToolTip("What you want to remember of this version, such as the section and the lamp")
+        for field in (self.name, self.note):
+            field.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)  # never widens the dock
+        self._figures.setHorizontalSpacing(4)
         self._figures.setColumnStretch(0, 1)
         self._figures.setVerticalSpacing(3)
         fields, buttons = QHBoxLayout(), QHBoxLayout()

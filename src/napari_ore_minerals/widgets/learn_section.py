@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QApplication, QFrame, QWidget
 
+from napari_ore_minerals.maps.records import ClassifyOptions
 from napari_ore_minerals.widgets.corrections_panel import CorrectionsPanel
 from napari_ore_minerals.widgets.fine_tune_panel import FineTunePanel
 from napari_ore_minerals.widgets.folding import Folding
@@ -18,10 +19,13 @@ from napari_ore_minerals.widgets.review_panel import ReviewPanel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from napari.components import ViewerModel
 
     from napari_ore_minerals.images.micrograph import Micrograph
+    from napari_ore_minerals.models.card import ModelCard
+    from napari_ore_minerals.models.devices import DeviceName
     from napari_ore_minerals.models.versions import ModelStore, StoredVersion
     from napari_ore_minerals.widgets.input_form import InputForm
     from napari_ore_minerals.widgets.session import Session
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
 TITLE, VERSIONS = "Learn from corrections", "Versions"
 
 
-class LearnSection(Folding):  # type: ignore[misc]
+class LearnSection(Folding):
     """Corrections of the result that is looked at, the review, fine-tuning, and the versions of the model.
 
     Signals: ``told(str)``, ``failed(str)``, ``shelf_read(Shelf)`` what the store of models holds, and
@@ -117,15 +121,15 @@ def bench_of(
 ) -> Bench:
     """Return what the Classify dock lends to the panels that learn."""
 
-    def model() -> tuple[object, object] | None:
+    def model() -> tuple[Path, ModelCard] | None:
         folder, card = form.models.folder, form.models.card
         return None if folder is None or card is None else (folder, card)
 
-    def device() -> str:
-        return form.options.options().model_dump()["device"]
+    def device() -> DeviceName:
+        return ClassifyOptions.model_validate(form.options.options().model_dump()).device
 
     picture = partial(_picture_in_view, form, session, teaching)
-    return Bench(model, picture, device, speed, store)  # type: ignore[arg-type]
+    return Bench(model, picture, device, speed, store)
 
 
 def _picture_in_view(
