@@ -30,6 +30,7 @@ from napari_ore_minerals.widgets.learn_section import LearnSection, bench_of
 from napari_ore_minerals.widgets.learning_plan import Speed
 from napari_ore_minerals.widgets.result_panel import ResultPanel
 from napari_ore_minerals.widgets.run_bar import RunBar, duration
+from napari_ore_minerals.widgets.saving import write_screen
 from napari_ore_minerals.widgets.session import Session
 from napari_ore_minerals.widgets.settings import apply_settings
 from napari_ore_minerals.widgets.teaching import Teaching
@@ -115,18 +116,8 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
         layer = self.session.picture_of(overlay)
         plan = self._plan
         picture = plan.picture if plan is not None and layer is plan.layer else None
-
-        def write() -> str:
-            from napari_ore_minerals.maps.files import write_result
-
-            opened = None if picture is None else picture.micrograph()
-            size = (mineral_map.grid.height_px, mineral_map.grid.width_px)
-            fits = opened is not None and (opened.height_px, opened.width_px) == size
-            written = write_result(mineral_map, folder, micrograph=opened if fits else None)
-            return f"Results were written to {written}."
-
         self.status.say("Writing the results …")
-        self.background.run(write)
+        self.background.run(partial(write_screen, mineral_map, folder, picture))
 
     def command(self) -> str:
         """Return the command line that does the same as the dock."""
@@ -229,7 +220,7 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
         overlay = self.session.overlay_in_view(self.form.pictures.layer)
         self.result.look_at(overlay)
         self.teaching.look_at(overlay)
-        self.learn.setVisible(overlay is not None)
+        self.learn.show_result(overlay is not None)
 
     def _taught(self) -> Counter[int]:
         return Counter(one.code for one in self.teaching.corrections)

@@ -72,9 +72,9 @@ class FineTunePanel(QWidget):  # type: ignore[misc]
         self.replan()
 
     @property
-    def busy(self) -> bool:
-        """Whether a training is under way."""
-        return self._running is not None and self.bar.running
+    def occupied(self) -> bool:
+        """Whether a training is under way, or its result waits for what becomes of it."""
+        return self._running is not None
 
     @property
     def plan(self) -> LearningPlan | None:

@@ -56,9 +56,15 @@ class LearnSection(Folding):
         self.versions = Folding(VERSIONS, "Models that learnt from you: go back to any with one click")
         self.versions.add(self.history)
         self._wanted: int | None = None
+        self._has_result = False
         self._lay_out()
         self._connect(teaching)
         self.history.refresh()
+
+    def show_result(self, there: bool) -> None:
+        """Offer to teach where there is a result to teach on."""
+        self._has_result = there
+        self._arrange()
 
     def close_section(self) -> None:
         """End processes and threads; Qt's part may be gone already."""
@@ -69,13 +75,14 @@ class LearnSection(Folding):
     def _lay_out(self) -> None:
         for widget in (self.corrections, self.review, _line(), self.tuning, self.versions):
             self.add(widget)
+        self._arrange()
 
     def _connect(self, teaching: Teaching) -> None:
         teaching.changed.connect(lambda: self._show_title(len(teaching.corrections)))
         for panel in (self.review, self.tuning, self.history):
             panel.told.connect(self.told)
             panel.failed.connect(self.failed)
-        self.review.turned.connect(self._reviewing)
+        self.review.turned.connect(lambda _: self._arrange())
         self.tuning.kept.connect(self._kept)
         self.tuning.saved.connect(lambda _: self.history.refresh())
         self.tuning.use_wanted.connect(self._use)
@@ -86,10 +93,12 @@ class LearnSection(Folding):
     def _show_title(self, taught: int) -> None:
         self.set_title(f"{TITLE} ({taught} taught)" if taught else TITLE)
 
-    def _reviewing(self, reviewing: bool) -> None:
-        """While cells are asked about, nothing else asks for attention."""
-        self.corrections.setVisible(not reviewing)
-        self.tuning.setVisible(not reviewing)
+    def _arrange(self) -> None:
+        """While cells are asked about, nothing else asks for attention; without a result only versions are there."""
+        reviewing, there = self.review.review is not None, self._has_result
+        self.corrections.setVisible(there and not reviewing)
+        self.review.setVisible(there)
+        self.tuning.setVisible((there or self.tuning.occupied) and not reviewing)
         self.versions.setVisible(not reviewing)
 
     def _kept(self, number: int) -> None:
