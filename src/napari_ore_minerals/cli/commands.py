@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from napari_ore_minerals.progress import Steps
 
 SOME_FAILED = 2
-PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 _DEFAULTS = ClassifyOptions()
 _Count = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=100_000))]
 _Scale = Annotated[float, Parameter(validator=validators.Number(gt=0))]
@@ -262,6 +261,8 @@ def _load(model: str | None, options: ClassifyOptions) -> Classifier:
 
 def _pictures(named: list[Path]) -> Iterator[Path]:
     """Yield the files that were named and the pictures in the folders that were named."""
+    from napari_ore_minerals.images.micrograph import PICTURE_SUFFIXES
+
     for path in named:
         if path.is_dir():
             yield from sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
