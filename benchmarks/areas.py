@@ -5,8 +5,8 @@
 First on simulated sections: discs of three ore minerals in gangue, whose true fractions are known
 exactly, seen through a window, once by a classifier that is always right and once by one that errs as the
 bundled model does (in each trial as in one held-out picture of its card for each mineral; the interval is
-made from other pictures).  Then through the real classifier, on simulated micrographs that neither it nor its
-card has seen; there the truth is what each picture shows.
+made from other pictures).  Then on deposits whose pictures differ, pooled.  Last through the real classifier,
+on simulated micrographs that neither it nor its card has seen; there the truth is what each picture shows.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from platformdirs import user_cache_path
 
 from napari_ore_minerals.learning.default_model import evidence_of
@@ -25,7 +26,9 @@ from napari_ore_minerals.learning.simulated import SimulatedPictures, simulated_
 from napari_ore_minerals.maps.adjusting import Reference
 from napari_ore_minerals.maps.estimating import Estimate, Sample
 from napari_ore_minerals.maps.intervals import block_sums, cut
+from napari_ore_minerals.maps.measuring import Measurement
 from napari_ore_minerals.maps.places import Places
+from napari_ore_minerals.maps.pooling import pool
 from napari_ore_minerals.minerals import DEFAULT_MINERALS
 from napari_ore_minerals.models.classifier import Classifier
 from napari_ore_minerals.models.devices import prepare_process
@@ -34,6 +37,7 @@ from napari_ore_minerals.progress import run
 ROWS, COLUMNS, PER_TILE = 77, 98, 7  # places: 11 x 14 tiles, a photograph of about 2800 x 3600 px
 GRAINS = (2.0, 6.0)  # diameters in places, about 70 to 220 px
 FRACTIONS = (0.03, 0.25)
+SPREAD = 0.5  # standard deviation of the logarithm of a picture's fraction
 ORES, CLASSES = 3, len(DEFAULT_MINERALS)
 FIRST_SEED = 3_000_000
 
@@ -184,6 +188,41 @@ def erring(trials: int, seed: int, matrices: np.ndarray) -> None:
     print(f"  mean error of what a picture shows: raw {raw:.2f}, adjusted {adjusted:.2f} points")
 
 
+def pooled(trials: int, seed: int) -> None:
+    """Deposits whose pictures differ: one ore mineral, a classifier that is always right."""
+    random = np.random.default_rng(seed)
+    tallies = {number: Tally(f"{number} pictures pooled") for number in (2, 5, 10)}
+    alone = Tally("one picture alone, for the deposit")
+    for _ in range(trials):
+        share, diameter = math.exp(random.uniform(*np.log(FRACTIONS))), random.uniform(*GRAINS)
+        found = []
+        for _picture in range(max(tallies)):
+            here = share * math.exp(
+                random.normal(-(SPREAD**2) / 2, SPREAD)
+            )  # its mean is the deposit's share
+            classes = np.where(discs(random, diameter, min(here, 0.9)), 0, CLASSES - 1)
+            found.append(measurement(np.eye(CLASSES)[classes].transpose(2, 0, 1)))
+        first = found[0].table.iloc[0]
+        alone.add(share, first["low"], first["high"])
+        for number, tally in tallies.items():
+            row = pool(found[:number]).iloc[0]
+            tally.add(share, row["low"], row["high"])
+    print(
+        f"\n{trials} simulated deposits, fractions of pictures spread by {SPREAD:.0%}, a classifier that is right"
+    )
+    for tally in (alone, *tallies.values()):
+        tally.print(trials)
+
+
+def measurement(shares: np.ndarray) -> Measurement:
+    """What `pool` needs of a picture."""
+    table = pd.DataFrame(estimates(shares, None), columns=Estimate._fields)
+    table.insert(0, "code", DEFAULT_MINERALS.codes)
+    totals = np.append(shares.sum(axis=(1, 2)), 0.0)
+    every = np.ones(CLASSES + 1, bool)
+    return Measurement(table, DEFAULT_MINERALS, "", totals, every, 1.0, 1.0, 16, None, ())
+
+
 def real(pictures: int, cache: Path, classifier: Classifier, matrices: np.ndarray) -> None:
     """Simulated micrographs through the real classifier."""
     samples = run(simulated_samples_steps(SimulatedPictures(FIRST_SEED, pictures), cache, workers=1))
@@ -227,6 +266,7 @@ def main() -> None:
     matrices = classifier.card.confusion.matrices()
     perfect(chosen.trials, chosen.seed)
     erring(chosen.trials, chosen.seed + 1, matrices)
+    pooled(chosen.trials, chosen.seed + 2)
     if chosen.pictures:
         real(chosen.pictures, chosen.cache, classifier, matrices)
     print(f"\n{time.perf_counter() - begun:.0f} s")

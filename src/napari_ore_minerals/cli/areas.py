@@ -214,6 +214,8 @@ def _print_pooled(pooled: pd.DataFrame, pictures: int) -> None:
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
     """Percentages and intervals as they are printed."""
+    import numpy as np
+
     shown = table[[name for name in _NAMES if name in table]].copy()
     for title, name in _PERCENT.items():
         if name in table:
@@ -222,6 +224,11 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
             shown["95 % interval"] = _ends(table, "low", "high")
     if "picture_low" in table and table["picture_low"].notna().any():
         shown["this picture"] = _ends(table, "picture_low", "picture_high")
+    if "effective_n" in table:
+        known = np.isfinite(table["effective_n"])
+        shown["effective n"] = [
+            f"{n:.0f}" if there else "" for n, there in zip(table["effective_n"], known, strict=True)
+        ]
     if table["area_mm2"].notna().any():
         shown["area, mm2"] = table["area_mm2"].map("{:.4g}".format)
     return shown
