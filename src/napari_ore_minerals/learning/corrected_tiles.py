@@ -116,11 +116,11 @@ def _of_picture(picture: CorrectedPicture, minerals: MineralTable, input_px: int
             f"{len(strange)} of {len(picture.corrections)} corrections are of another picture than "
             f"{picture.micrograph.name}: name the picture that they were made on, unchanged"
         )
-    unknown = sorted({one.code for one in picture.corrections} - set(picture.minerals.codes))
+    unknown = [one.code for one in picture.corrections if one.code not in picture.minerals.codes]
     if unknown:
         raise DatasetError(
-            f"corrections of {picture.micrograph.name} name codes {unknown} that are no mineral: take them back, "
-            "or add these minerals"
+            f"{len(unknown)} of {len(picture.corrections)} corrections of {picture.micrograph.name} name codes "
+            f"{sorted(set(unknown))} that are no mineral: take them back, or add these minerals"
         )
     named = {mineral.name.casefold(): mineral.code for mineral in minerals}
     codes = {

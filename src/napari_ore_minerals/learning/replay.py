@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_ore_minerals.minerals import MineralTable
     from napari_ore_minerals.models.card import ModelCard
 
+MOST_MEMORY_BYTES = 256 << 20
 MOST_LEFT_OUT = 0.2  # share of a tile that minerals may have which are left out
 
 
@@ -130,8 +131,10 @@ def _but(memory: TileSamples, taught: TileSamples) -> TileSamples:
 
 
 def bounded_memory(parts: list[TileSamples], minerals: MineralTable, *, each: int, seed: int) -> TileSamples:
-    """Choose at most `each` tiles of a mineral, drawn with a seed."""
+    """Choose at most `each` tiles of a mineral, drawn with a seed, and fewer where they would take much room."""
     whole = joined([in_table(part, minerals) for part in parts])
+    room = MOST_MEMORY_BYTES // (len(minerals) * int(np.prod(whole.tiles.shape[1:])))
+    each = min(each, room)
     random = np.random.default_rng(seed)
     labels = whole.labels
     chosen = [

@@ -65,7 +65,7 @@ def save_model(folder: Path, card: ModelCard, network: nn.Module, *, half: bool 
 
 
 def save_version(folder: Path, source: Path, changes: Mapping[str, Any]) -> ModelCard:
-    """Write a new version of a model: the same weights, byte by byte, under a changed card.
+    """Write a new version of a model: the same weights and memory, byte by byte, under a changed card.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def save_version(folder: Path, source: Path, changes: Mapping[str, Any]) -> Mode
     """
     refuse_existing(Path(folder))
     older, network = load_network(source)
-    weights = read_weights(Path(source), older, network)
+    weights, memory = read_weights(Path(source), older, network), read_memory(Path(source), older)
     kept = {"version": older.version + 1, "parent": older.weights_sha256}
     try:
         card = ModelCard.model_validate(older.model_dump() | dict(changes) | kept)
@@ -97,7 +97,7 @@ def save_version(folder: Path, source: Path, changes: Mapping[str, Any]) -> Mode
         raise ModelError(
             f"a new version of {source} needs a valid {first['loc'][0]}: {first['msg']}"
         ) from error
-    return _write_folder(Path(folder), card, weights)
+    return _write_folder(Path(folder), card, weights, memory)
 
 
 def load_network(folder: Path) -> tuple[ModelCard, nn.Module]:
@@ -176,11 +176,11 @@ def refuse_existing(folder: Path) -> None:
         raise ModelError(f"{folder} exists; a model is never overwritten: choose another name or remove it")
 
 
-def _write_folder(folder: Path, card: ModelCard, weights: bytes) -> ModelCard:
+def _write_folder(folder: Path, card: ModelCard, weights: bytes, memory: bytes | None = None) -> ModelCard:
     checked_weights(weights, card, where=str(folder / WEIGHTS_NAME))
     staging = folder.parent / f".staging-{uuid.uuid4().hex}"
     try:
-        write_staging(staging, card, weights)
+        write_staging(staging, card, weights, memory)
         rename_synced(staging, folder)
     except OSError as error:
         raise ModelError(f"the model could not be written to {folder}: {error}") from error
