@@ -77,28 +77,6 @@ def test_a_stroke_moves_the_map_and_undo_takes_it_back(taught: ClassifyDock, vie
     assert labels.data[1, 2] == code
 
 
-def test_what_is_painted_while_the_map_follows_stays(taught: ClassifyDock, viewer: Any, qtbot: Any) -> None:
-    teaching = taught.teaching
-    first, second = other_than(taught, (0, 0)), other_than(taught, (3, 5))
-    paint(viewer, (0, 0), first)
-    teaching.take_strokes()
-    paint(viewer, (3, 5), second)  # before the answer to the first one
-    qtbot.waitUntil(lambda: len(teaching.corrections) == 2, timeout=30 * SECONDS)
-    with qtbot.waitSignal(teaching.followed, timeout=30 * SECONDS):
-        pass
-    labels = viewer.layers["PS-07 minerals"].data
-    assert (labels[0, 0], labels[3, 5]) == (first, second)
-
-
-def test_labels_that_are_no_mineral_are_pointed_out_and_not_learnt(
-    taught: ClassifyDock, viewer: Any, qtbot: Any
-) -> None:
-    with qtbot.waitSignal(taught.teaching.failed, timeout=5 * SECONDS) as told:
-        paint(viewer, (2, 2), 99)
-    assert "99 is no mineral" in told.args[0]
-    assert not taught.teaching.corrections
-
-
 def test_what_an_earlier_session_taught_is_offered(
     make_napari_viewer_proxy: Any, add_dock: AddDock, qtbot: Any, picture: np.ndarray
 ) -> None:
@@ -128,20 +106,6 @@ def test_what_an_earlier_session_taught_is_offered(
         timeout=5 * SECONDS,
     )
     assert names
-
-
-def test_without_following_only_the_painted_cells_change(
-    taught: ClassifyDock, viewer: Any, qtbot: Any
-) -> None:
-    labels, teaching = viewer.layers["PS-07 minerals"], taught.teaching
-    taught.learn.corrections.follow.setChecked(False)
-    before, code = labels.data.copy(), other_than(taught, (1, 2))
-    paint(viewer, (1, 2), code)
-    qtbot.waitUntil(lambda: len(teaching.corrections) == 1, timeout=5 * SECONDS)
-    changed = np.argwhere(labels.data != before)
-    assert changed.tolist() == [[1, 2]]
-    with qtbot.waitSignal(teaching.followed, timeout=30 * SECONDS):
-        taught.learn.corrections.follow.setChecked(True)
 
 
 def test_a_killed_process_keeps_corrections_and_says_what_to_do(

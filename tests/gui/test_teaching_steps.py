@@ -7,14 +7,22 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from gui_support import SECONDS
 from napari.components import ViewerModel
+from napari.utils._proxies import ReadOnlyWrapper
+from napari.utils.interactions import (
+    mouse_move_callbacks,
+    mouse_press_callbacks,
+    mouse_release_callbacks,
+)
 from qtpy.QtCore import QObject, Signal
 
 from napari_ore_minerals.errors import DatasetError, OreMineralsError
@@ -138,6 +146,98 @@ def test_an_answer_that_was_overtaken_keeps_all_strokes(desk: Desk, first: Made)
     desk.worker.answer()
     assert {cell: int(overlay.values[cell]) for cell in codes} == codes
     np.testing.assert_array_equal(overlay.values, overlay.map.labels)
+
+
+def drag(labels: Any, *path: tuple[float, float]) -> None:
+    """Press, move and release the mouse over a layer."""
+
+    def event(kind: str, place: tuple[float, float]) -> Any:
+        position = labels.data_to_world(place)
+        plain = SimpleNamespace(
+            type=kind, position=position, pos=position, button=1, buttons=[1], modifiers=[], handled=False,
+            is_dragging=kind == "mouse_move", view_direction=None, up_direction=None, dims_displayed=[0, 1],
+            dims_point=[0, 0],
+        )  # fmt: skip
+        return ReadOnlyWrapper(plain, exceptions=("handled",))
+
+    mouse_press_callbacks(labels, event("mouse_press", path[0]))
+    for place in path[1:]:
+        mouse_move_callbacks(labels, event("mouse_move", place))
+    mouse_release_callbacks(labels, event("mouse_release", path[-1]))
+
+
+def test_painting_a_cell_with_what_it_is_confirms_it(desk: Desk, first: Made) -> None:
+    """One stroke over a whole row: cells that were something else are corrected, the others are right."""
+    overlay, labels = desk.show(first), first[0].labels
+    assert overlay.labels is not None
+    code = int(labels[2, 3]) or 4
+    overlay.labels.mode, overlay.labels.selected_label, overlay.labels.brush_size = "paint", code, 1
+    drag(overlay.labels, (2, 0), (2, 6))
+    desk.teaching.take_strokes()
+    kinds = {one.cell.column: one.kind for one in desk.teaching.corrections}
+    assert kinds == {c: "confirmed" if labels[2, c] == code else "corrected" for c in range(7)}
+    desk.teaching.undo()
+    assert not desk.teaching.corrections, "one stroke is one step"
+    overlay.labels.mode = "pan_zoom"
+    drag(overlay.labels, (2, 0), (2, 6))
+    desk.teaching.take_strokes()
+    assert not desk.teaching.corrections
+
+
+def test_a_map_that_arrives_in_the_middle_of_a_stroke(desk: Desk, first: Made) -> None:
+    overlay = desk.show(first)
+    assert overlay.labels is not None
+    desk.paint(overlay, (0, 0), other(first, (0, 0)))
+    code = 1 + max(int(first[0].labels[2, 1]), 1) % 6
+    overlay.labels.mode, overlay.labels.selected_label = "paint", code
+    answering = iter((lambda: None, desk.worker.answer, lambda: None))
+    overlay.labels.mouse_drag_callbacks.append(_between(answering))
+    drag(overlay.labels, (2, 0), (2, 2), (2, 6))
+    assert overlay.map is not first[0], "the map followed meanwhile"
+    assert str(overlay.labels.mode) == "paint"
+    desk.teaching.take_strokes()
+    desk.worker.answer()
+    assert (overlay.values[2] == code).all()
+    assert overlay.values[0, 0] == other(first, (0, 0))
+
+
+def _between(acts: Iterator[Callable[[], object]]) -> Callable[..., Iterator[None]]:
+    def callback(_: object, event: Any) -> Iterator[None]:
+        next(acts)()
+        yield
+        while event.type == "mouse_move":
+            next(acts)()
+            yield
+
+    return callback
+
+
+def test_labels_that_are_no_mineral_are_pointed_out_and_not_learnt(desk: Desk, first: Made) -> None:
+    overlay, told = desk.show(first), []
+    desk.teaching.failed.connect(told.append)
+    desk.paint(overlay, (2, 2), 99)
+    assert len(told) == 1
+    assert "99 is no mineral: 1 cell" in told[0]
+    assert not desk.teaching.corrections
+    assert not desk.worker.wishes
+    result = overlay.corrected_map()
+    assert result is not None
+    assert result.labels[2, 2] == 0
+
+
+def test_without_following_only_the_painted_cells_change(desk: Desk, first: Made) -> None:
+    overlay = desk.show(first)
+    desk.paint(overlay, (0, 0), other(first, (0, 0)))
+    desk.worker.answer()
+    desk.teaching.follow = False
+    code = other(first, (1, 2))
+    desk.paint(overlay, (1, 2), code)
+    assert len(desk.worker.wishes) == 1
+    assert np.argwhere(overlay.values != first[0].labels).tolist() == [[0, 0], [1, 2]]
+    desk.teaching.follow = True
+    desk.worker.answer()
+    assert overlay.map is not None
+    assert overlay.map.probabilities[1, 2].max() == 1
 
 
 def test_two_pictures_never_mix(desk: Desk, first: Made, second: Made) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QColor
+from qtpy.QtGui import QColor, QKeySequence
 from qtpy.QtWidgets import (
     QCheckBox,
     QColorDialog,
@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QListWidgetItem,
     QMenu,
     QPushButton,
+    QShortcut,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
 
 HOW = (
     "Wrong somewhere? Double-click the right mineral in the table and paint the cell: the map learns from it. "
-    "Where it is right, select the cell and press “It is right”, or review below."
+    "Painting a cell with what it is already says that it is right."
 )
+MOST_LISTED = 200
 ROWS_SHOWN = 5
 FIRST_COLOUR = "#8c564b"
 
@@ -51,6 +53,7 @@ class CorrectionsPanel(QWidget):  # type: ignore[misc]
         super().__init__()
         self._teaching = teaching
         self._offer: Lessons | None = None
+        self._listed: object = None
         self.words, self.offer_words = QLabel(HOW), QLabel()
         self.offer = QWidget()
         self.use = _button("Use them", "Lay the earlier corrections over this map; it can be undone")
@@ -104,14 +107,17 @@ class CorrectionsPanel(QWidget):  # type: ignore[misc]
         self.offer.show()
 
     def _fill(self) -> None:
-        lesson = self._teaching.lesson
+        """List the corrections, the last one first; a list of thousands would make the viewer wait."""
+        lesson, corrections = self._teaching.lesson, self._teaching.corrections
+        shown = (corrections, None if lesson is None else lesson.minerals)
+        if lesson is None or shown == self._listed:
+            return
+        self._listed = shown
         chosen = {item.data(Qt.ItemDataRole.UserRole) for item in self.list.selectedItems()}
+        icons = {mineral.code: swatch(mineral.colour) for mineral in lesson.minerals}
         self.list.clear()
-        for one in reversed(self._teaching.corrections):
-            if lesson is None:
-                break
-            mineral = lesson.minerals.by_code(one.code)
-            item = QListWidgetItem(swatch(mineral.colour), self._line(one))
+        for one in corrections[: -MOST_LISTED - 1 : -1]:
+            item = QListWidgetItem(icons[one.code], self._line(one))
             item.setData(Qt.ItemDataRole.UserRole, tuple(one.cell))
             self.list.addItem(item)
             item.setSelected(tuple(one.cell) in chosen)
@@ -194,6 +200,9 @@ class CorrectionsPanel(QWidget):  # type: ignore[misc]
         self.more.menu().aboutToShow.connect(self._show_menu)
         self.list.itemClicked.connect(lambda _: self._cells() and teaching.jump_to(self._cells()[0]))
         self.take_back.clicked.connect(lambda _=False: teaching.take_back(self._cells()))
+        delete = QShortcut(QKeySequence(QKeySequence.StandardKey.Delete), self.list)
+        delete.setContext(Qt.ShortcutContext.WidgetShortcut)
+        delete.activated.connect(self.take_back.click)
 
 
 class MineralDialog(QDialog):  # type: ignore[misc]

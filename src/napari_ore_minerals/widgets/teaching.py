@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
-from weakref import ReferenceType, WeakKeyDictionary, WeakSet, ref
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import numpy as np
-from app_model.types import KeyCode, KeyMod
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_ore_minerals.errors import DatasetError
 from napari_ore_minerals.learning.lesson import Lesson, stroke
 from napari_ore_minerals.learning.refit import with_minerals
 from napari_ore_minerals.widgets.diary import Diary
+from napari_ore_minerals.widgets.layer_watch import LayerWatch
 from napari_ore_minerals.widgets.messages import MapKey
 from napari_ore_minerals.widgets.outline import show_outline
 from napari_ore_minerals.widgets.view_of_cells import go_to_cell
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Labels
     from numpy.typing import NDArray
 
     from napari_ore_minerals.learning.corrections import Cell, Correction
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from napari_ore_minerals.widgets.overlay import Overlay
 
 SETTLE_MS = 120  # after a stroke, before it is looked at
-UNDO_KEY, REDO_KEY = KeyMod.CtrlCmd | KeyCode.KeyZ, KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ
 
 
 class Teaching(QObject):  # type: ignore[misc]
@@ -69,8 +67,8 @@ class Teaching(QObject):  # type: ignore[misc]
         self._shown: WeakKeyDictionary[Overlay, MineralMap] = WeakKeyDictionary()
         self._lessons: WeakKeyDictionary[Overlay, Lesson] = WeakKeyDictionary()
         self._seen: WeakKeyDictionary[Overlay, NDArray[np.uint8]] = WeakKeyDictionary()
-        self._labels: Labels | None = None
-        self._bound: WeakSet[Labels] = WeakSet()
+        self._touched: dict[Cell, int] = {}
+        self._watch = LayerWatch(self._painted, self._touch, self.undo, self.redo)
         self.diary.saved.connect(self._saved)
         self.diary.failed.connect(self.failed)
         self._settle = QTimer(self)
@@ -116,8 +114,8 @@ class Teaching(QObject):  # type: ignore[misc]
         if overlay is not self.overlay:
             self.take_strokes()
             self.seen_in_review, self._complaint = frozenset(), ""
-            self.overlay = overlay
-        self._listen()
+            self.overlay, self._touched = overlay, {}
+        self._watch.turn_to(None if overlay is None else overlay.labels)
         lesson = self.lesson
         if lesson is None and overlay is not None and overlay.map is not None:
             self._begin(overlay, overlay.map)
@@ -187,8 +185,14 @@ class Teaching(QObject):  # type: ignore[misc]
         overlay, lesson = self.overlay, self.lesson
         if overlay is None or lesson is None or not overlay.fits:
             return
-        found = stroke(self._seen[overlay], overlay.values, lesson.minerals)
-        self._seen[overlay] = overlay.values.copy()
+        values, touched, self._touched = overlay.values, self._touched, {}
+        found = stroke(self._seen[overlay], values, lesson.minerals)
+        same = {
+            cell: code
+            for cell, code in touched.items()
+            if code in lesson.minerals.codes and values[cell] == code
+        }
+        self._seen[overlay] = values.copy()
         if found.unknown:
             cells = sum(found.unknown.values())
             values = ", ".join(map(str, sorted(found.unknown)))
@@ -196,8 +200,9 @@ class Teaching(QObject):  # type: ignore[misc]
                 f"label {values} is no mineral: {cells} cell{'s' if cells != 1 else ''} painted with it are not "
                 "learnt from. Choose a mineral in the table, or add one"
             )
-        if found.said or found.blank:
-            self._take(lesson.say(found.said, blank=found.blank))
+        after = lesson.say(same | found.said, blank=found.blank)
+        if after is not lesson:
+            self._take(after)
             self.ask()
 
     def close(self) -> None:
@@ -206,10 +211,7 @@ class Teaching(QObject):  # type: ignore[misc]
         self.blockSignals(True)  # what listens may be gone
         self.take_strokes()
         self.overlay = None
-        self._listen()
-        for labels in self._bound:
-            for key in (UNDO_KEY, REDO_KEY):
-                labels.bind_key(key, None)
+        self._watch.release()
         self.diary.close()
 
     def _step(self, step: Callable[[Lesson], Lesson]) -> None:
@@ -293,7 +295,7 @@ class Teaching(QObject):  # type: ignore[misc]
             return
         self._lessons[overlay] = Lesson.of(mineral_map)
         self._seen[overlay] = mineral_map.labels.copy()
-        self._bind()
+        self._watch.teach()
         self.take_strokes()
         try:
             found = self.diary.journal.read(mineral_map.picture.fingerprint)
@@ -316,22 +318,10 @@ class Teaching(QObject):  # type: ignore[misc]
         self.saved_at = time
         self.changed.emit()
 
-    def _listen(self) -> None:
-        labels = None if self.overlay is None else self.overlay.labels
-        if labels is self._labels:
-            return
-        for layer, how in ((self._labels, "disconnect"), (labels, "connect")):
-            if layer is not None:
-                for event in (layer.events.paint, layer.events.set_data):
-                    getattr(event, how)(self._painted)
-        self._labels = labels
-
-    def _bind(self) -> None:
-        """Let Ctrl+Z and Ctrl+Shift+Z on a layer that is taught go through the lesson."""
-        if self._labels is not None and self.lesson is not None:
-            self._bound.add(self._labels)
-            for key, do in ((UNDO_KEY, self.undo), (REDO_KEY, self.redo)):
-                self._labels.bind_key(key, do, overwrite=True)
+    def _touch(self, cells: Mapping[Cell, int]) -> None:
+        """Cells were painted with what they are already: their answers are right."""
+        self._touched |= cells
+        self._settle.start()
 
     def _painted(self, _: Any = None) -> None:
         self._settle.start()
