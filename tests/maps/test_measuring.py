@@ -103,6 +103,25 @@ def test_what_a_user_said_counts_whole_and_has_no_error_of_the_classifier() -> N
     assert (gold["classifier_error"], gold["picture_low"]) == (0, pytest.approx(0.75))
 
 
+def test_what_was_painted_before_a_map_was_saved_is_known() -> None:
+    mapped = map_of(patches(1), evidence=2.0)
+    labels = mapped.labels.copy()
+    labels[3, 4] = labels[3, 4] % 6 + 1
+    painted = replace(mapped, labels=labels)
+    assert measure(painted).table["corrected_cells"].sum() == 1
+    assert (
+        measure(painted).table["fraction"].tolist()
+        == measure(mapped, Asked(labels=labels)).table["fraction"].tolist()
+    )
+    shares = mapped.probabilities.copy()
+    shares[0, 0] = np.eye(6)[shares[0, 0].argmax()]
+    run = mapped.run.model_copy(update={"notices": ("the map follows 1 corrections by its user",)})
+    taught = measure(replace(mapped, probabilities=shares, run=run), None, Reference.of(matrices(1)))
+    assert taught.table["corrected_cells"].sum() == 1
+    assert "before it was taught" in taught.warnings[-1]
+    assert measure(replace(mapped, probabilities=shares)).table["corrected_cells"].sum() == 0
+
+
 def test_the_table_of_areas_and_this_one_agree() -> None:
     mapped = map_of(patches(2), evidence=2.0)
     ours, theirs = measure(mapped).table, areas(mapped)
@@ -114,12 +133,12 @@ def test_what_was_not_processed_is_left_out_and_said() -> None:
     mapped = map_of(patches(4))
     processed = np.ones((8, 10), bool)
     processed[:, 5:] = False
-    half = replace(mapped, processed=processed)
+    half = replace(mapped, processed=processed, labels=mapped.labels * processed)
     found = measure(half)
     assert found.table["area_px"].sum() == pytest.approx(8 * 5 * 32**2)
     assert any("50.0% of what was asked for was not processed" in warning for warning in found.warnings)
     with pytest.raises(OptionError, match="nothing was measured"):
-        measure(replace(mapped, processed=np.zeros((8, 10), bool)))
+        measure(replace(mapped, processed=np.zeros((8, 10), bool), labels=np.zeros((8, 10), np.uint8)))
     with pytest.raises(OptionError, match="nothing was measured"):
         measure(map_of(np.full((16, 16), 5), evidence=30.0), Asked(without=(1, 2, 3, 4, 5, 6, 0)))
 

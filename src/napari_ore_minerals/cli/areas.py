@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from napari_ore_minerals.cli.console import fail, tell
+from napari_ore_minerals.cli.models import model_named
 from napari_ore_minerals.errors import ModelError, OptionError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def areas(  # noqa: PLR0913 - a command's flags
     of: Literal["picture", "ore"] = "picture",
     without: tuple[str, ...] = (),
     region: Path | None = None,
-    model: Path | None = None,
+    model: str | None = None,
     checked: Path | None = None,
     pool: bool = False,
     out: Path | None = None,
@@ -60,7 +61,8 @@ def areas(  # noqa: PLR0913 - a command's flags
     region
         Shapes saved by napari as CSV, or a mask picture of the same size; each shape or value is a region.
     model
-        Model folder whose card says how the model errs; by default the model that made the map, if it is here.
+        Whose card says how it errs: a model folder, the number of a version of yours, or "bundled"; by default
+        the model that made the map, if it is here.
     checked
         CSV file with the columns mapped, true, cells: cells drawn at random in each mapped class and looked at.
     pool
@@ -79,7 +81,7 @@ def areas(  # noqa: PLR0913 - a command's flags
         return fail(f"{out} exists: name another file for the table")
     if len(folders) > 1 and (region is not None or checked is not None):
         return fail(f"--region and --checked are for one result, {len(folders)} were named")
-    cards = [] if model is None else [_card(model)]
+    cards = [] if model is None else [_card(model_named(model))]
     found: list[Measurement] = []
     checks: list[pd.DataFrame] = []
     sources: set[str] = set()

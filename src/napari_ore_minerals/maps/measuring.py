@@ -17,7 +17,7 @@ import pandas as pd
 from napari_ore_minerals.errors import OptionError
 from napari_ore_minerals.maps.estimating import Estimate, Sample
 from napari_ore_minerals.maps.intervals import block_sums, cut
-from napari_ore_minerals.maps.places import Places, enlarged, place_areas, places_of
+from napari_ore_minerals.maps.places import Places, enlarged, follows, place_areas, places_of
 from napari_ore_minerals.minerals import UNCLASSIFIED
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_ore_minerals.minerals import MineralTable
 
 FEW_GRAINS = 5.0
+TAUGHT = "the map follows corrections: the classifier's error is that of the model before it was taught"
 TOGETHER = "all regions"
 PRESENT = 0.005  # least share of the picture that warnings are about
 
@@ -43,7 +44,7 @@ class Asked:
     labels : (rows, columns) int array or None
         Corrected labels, None for the map's own.
     said : (rows, columns) bool array or None
-        Cells whose label a user gave or confirmed; None for those that differ from the map's own.
+        Cells whose label a user gave or confirmed; None for those that can be told from labels and map.
     without : tuple of int
         Codes that are left out of what fractions are of; 0 is unclassified.
     coverage : (rows * m, columns * m) float array or None
@@ -170,7 +171,10 @@ def measure(
         blocks.side_px,
         len(blocks.areas_px),
         mineral_map.um_per_px,
-        tuple(_warnings(sample, mineral_map.minerals, _not_processed(mineral_map, asked, places))),
+        (
+            *_warnings(sample, mineral_map.minerals, _not_processed(mineral_map, asked, places)),
+            *((TAUGHT,) if reference is not None and follows(mineral_map) else ()),
+        ),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from scipy.special import softmax
 
+from napari_ore_minerals.maps.mineral_map import label_cells
 from napari_ore_minerals.minerals import UNCLASSIFIED
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from napari_ore_minerals.images.tiles import TileGrid
     from napari_ore_minerals.maps.mineral_map import MineralMap
 
+FOLLOWS = "the map follows"  # begins the notice of a run whose map follows corrections
 Kind = TypeVar("Kind", bound=np.generic)
 
 
@@ -64,11 +66,11 @@ def places_of(
     labels : (rows, columns) int array, optional
         Corrected labels; values that are no mineral of the map count as unclassified.
     said : (rows, columns) bool array, optional
-        Cells whose label a user gave or confirmed; None for those where `labels` are not the map's own.
+        Cells whose label a user gave or confirmed; None for those that can be told from labels and map.
     """
     given = mineral_map.labels if labels is None else labels
     if said is None:
-        said = given != mineral_map.labels
+        said = said_by_user(mineral_map) | (given != mineral_map.labels)
     size, codes = mineral_map.places_per_cell, mineral_map.minerals.codes
     classes = len(codes)
     shares = np.zeros((classes + 1, *mineral_map.class_maps.shape[1:]), np.float32)
@@ -83,6 +85,22 @@ def places_of(
             shares[index][whole] = painted[whole] == code
     area = place_areas(mineral_map.grid, size) * enlarged(mineral_map.processed | said, size)
     return Places(shares, area, whole, mineral_map.grid.stride_px / size)
+
+
+def said_by_user(mineral_map: MineralMap) -> NDArray[np.bool_]:
+    """Cells of a map, such as a saved one, whose label a user gave: the probabilities say something else.
+
+    In a map that follows corrections, confirmed cells too: they alone have a probability of exactly 1.
+    """
+    shares, processed = mineral_map.probabilities, mineral_map.processed
+    own = label_cells(shares, processed, mineral_map.minerals, min_confidence=mineral_map.run.min_confidence)
+    said: NDArray[np.bool_] = mineral_map.labels != own
+    return said | (processed & (shares.max(axis=-1) == 1.0)) if follows(mineral_map) else said
+
+
+def follows(mineral_map: MineralMap) -> bool:
+    """Whether the map was moved by what a user had painted on it."""
+    return any(notice.startswith(FOLLOWS) for notice in mineral_map.run.notices)
 
 
 def enlarged(cells: NDArray[Kind], size: int) -> NDArray[Kind]:
