@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import unwrap
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 from gui_support import LONG, SECONDS, gone
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QWidget
 
 from napari_ore_minerals.widgets.classify import ClassifyDock
 from napari_ore_minerals.widgets.layers import ROLE_KEY
+from napari_ore_minerals.widgets.review_keys import ReviewKeys, review_acts
 
 pytestmark = pytest.mark.alone
 AddDock = Callable[..., ClassifyDock]
@@ -45,6 +48,35 @@ def asked(dock: ClassifyDock, qtbot: Any) -> Any:
     return panel.review.cell
 
 
+def test_keys_act_on_their_layer_while_bound_and_on_no_other(viewer: Any, qtbot: Any) -> None:
+    labels = viewer.add_labels(np.zeros((4, 4), np.uint8))
+    beside = QWidget()
+    viewer.window.add_dock_widget(beside)
+    window, canvas = beside.window(), viewer.window._qt_viewer.canvas.native
+    pressed: list[object] = []
+    keys = ReviewKeys(unwrap(viewer), beside, review_acts(pressed.append, {"A": lambda: pressed.append("A")}))
+    own = dict(labels.keymap)
+
+    def press() -> list[object]:
+        pressed.clear()
+        QTest.keyClick(canvas, Qt.Key.Key_A)
+        QTest.keyClick(canvas, Qt.Key.Key_2, SHIFT)
+        return list(pressed)
+
+    window.activateWindow()
+    qtbot.waitUntil(window.isActiveWindow, timeout=SOON)
+    assert press() == []
+    keys.bind(unwrap(viewer).layers[0])
+    assert press() == ["A", 1]
+    viewer.layers.selection.active = viewer.add_image(np.zeros((4, 4)))
+    assert press() == []
+    viewer.layers.selection.active = labels
+    assert press() == ["A", 1]
+    keys.release()
+    assert press() == []
+    assert dict(labels.keymap) == own
+
+
 def test_keys_answer_while_reviewing_and_are_napari_s_own_again(
     dock: ClassifyDock, viewer: Any, qtbot: Any
 ) -> None:
@@ -65,15 +97,15 @@ def test_keys_answer_while_reviewing_and_are_napari_s_own_again(
     assert viewer.layers["PS-07 asked"].data.tolist() == [list(first)]
     assert panel.view.answers.count() == len(panel.codes)
     answer = int(labels.data[first])
-    if answer not in panel.codes:
+    if answer not in panel.codes:  # unclassified
         answer = panel.codes[0]
-        press("1", SHIFT)
+        panel.say_number(0)
     else:
         press("A")
     qtbot.waitUntil(lambda: [one.code for one in teaching.corrections] == [answer], timeout=SOON)
     second = asked(dock, qtbot)
     other = next(number for number, code in enumerate(panel.codes) if code != int(labels.data[second]))
-    press(str(other + 1), SHIFT)
+    panel.view.answers.itemClicked.emit(panel.view.answers.item(other))
     qtbot.waitUntil(lambda: len(teaching.corrections) == 2, timeout=SOON)
     assert labels.data[second] == panel.codes[other]
     assert teaching.corrections[-1].kind == "corrected"
@@ -90,7 +122,7 @@ def test_keys_answer_while_reviewing_and_are_napari_s_own_again(
     assert dict(labels.keymap) == own, "napari has its keys back"
     assert not any(layer.metadata.get(ROLE_KEY) == "asked" for layer in viewer.layers)
     press("N")
-    press("1", SHIFT)
+    press("A")
     assert len(teaching.corrections) == 1, "what was said stays, and keys say nothing more"
     another_layer_keeps_its_keys(dock, viewer, qtbot)
 

@@ -84,7 +84,6 @@ class ReviewPanel(QWidget):  # type: ignore[misc]
         self._keys.bind(overlay.labels)
         self._wait()
         self.turned.emit(True)
-        reveal(self)
         self._teaching.ask(frozenset())
 
     def stop(self) -> None:
@@ -193,6 +192,8 @@ class ReviewPanel(QWidget):  # type: ignore[misc]
         )
         self._show_count()
         self.refresh()
+        if self._review is not None and not self._review.answers:
+            reveal(self)
         self._drawn = None
         self._errands.run(partial(self._draw, overlay, self._bench.picture(), cell), self._show_pictures)
 
