@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import unwrap
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,8 @@ NO_MODIFIER = Qt.KeyboardModifier.NoModifier
 
 
 @pytest.fixture
-def viewer(make_napari_viewer_proxy: Any) -> Any:
+def viewer(make_napari_viewer_proxy: Any, micro_model: Path) -> Any:
+    """A viewer on the screen; torch is there before OpenGL, since the two may bring different LLVMs."""
     return make_napari_viewer_proxy(show=True)
 
 

@@ -66,7 +66,6 @@ class ReviewKeys:
             layer.bind_key(key, None)
         for shortcut in () if window_gone else self._shortcuts:
             shortcut.setEnabled(False)
-            shortcut.setParent(None)
             shortcut.deleteLater()
         self._shortcuts.clear()
 
