@@ -211,8 +211,8 @@ def confusion_steps(recipe: Recipe, folder: Path) -> Steps[ModelCard]:
 
 
 def _confusion(held_out: TileSamples, cells: NDArray[np.float32]) -> ConfusionRecord | None:
-    if held_out.dense is None:
-        return None
+    if held_out.dense is None or len(np.unique(held_out.groups)) < 2:
+        return None  # nobody knows how pictures differ
     return confusion_record(cells, held_out.dense, held_out.groups, HELD_OUT)
 
 
