@@ -15,13 +15,15 @@ import pytest
 from gui_support import LONG, SECONDS, gone
 
 from napari_ore_minerals.images.micrograph import Micrograph
+from napari_ore_minerals.learning.corrections import Cell
+from napari_ore_minerals.learning.lesson import Lesson
 from napari_ore_minerals.maps.predict import classify
 from napari_ore_minerals.maps.records import ClassifyOptions
 from napari_ore_minerals.models.card import read_card
 from napari_ore_minerals.models.classifier import Classifier
 from napari_ore_minerals.widgets.input_form import grid_over
 from napari_ore_minerals.widgets.jobs import Gathered, Task, Worker
-from napari_ore_minerals.widgets.messages import Load
+from napari_ore_minerals.widgets.messages import Load, MapKey
 
 pytestmark = pytest.mark.alone
 Start = Callable[..., Worker]
@@ -30,11 +32,11 @@ import os, time
 from napari_ore_minerals.models.classifier import Classifier
 from napari_ore_minerals.widgets import worker
 plain, calls = Classifier.predict, [0]
-def predict(self, pixels):
+def predict(self, pixels, **options):
     calls[0] += 1
     if calls[0] == {at}:
         {what}
-    return plain(self, pixels)
+    return plain(self, pixels, **options)
 Classifier.predict = predict
 worker.main()
 """
@@ -288,3 +290,31 @@ def test_the_viewers_process_never_loads_torch() -> None:
         "sys.exit('torch' in sys.modules)\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_map_follows_while_another_picture_is_classified(
+    start: Start, qtbot: Any, micro_model: Path, picture: np.ndarray, large_picture: np.ndarray
+) -> None:
+    worker = start()
+    with qtbot.waitSignal(worker.finished, timeout=LONG) as found:
+        worker.classify(task(micro_model, picture))
+    lesson = Lesson.of(found.args[0])
+    lesson = lesson.say({Cell(0, 0): 1 + int(lesson.base.labels[0, 0]) % 6})
+    ends = heard(worker)
+    with qtbot.waitSignal(worker.advanced, timeout=LONG):
+        worker.classify(task(micro_model, large_picture, batch_size=1))
+    with qtbot.waitSignal(worker.followed, timeout=LONG) as answer:
+        worker.follow(MapKey.of(lesson.base), lesson.corrections, lesson.minerals)
+    assert worker.busy
+    assert not ends
+    followed = answer.args[0]
+    assert followed.mineral_map.labels[0, 0] == lesson.said[Cell(0, 0)].code
+    assert MapKey.of(followed.mineral_map) == MapKey.of(lesson.base)
+    assert followed.next_cell not in (None, (0, 0))
+    worker.cancel()
+    qtbot.waitUntil(lambda: bool(ends), timeout=LONG)
+    worker._drop_child()
+    with qtbot.waitSignal(worker.not_followed, timeout=5 * SECONDS) as told:
+        worker.follow(MapKey.of(lesson.base), lesson.corrections, lesson.minerals)
+    assert "classify it again" in told.args[0]
+    assert worker.process_id is None, "no process is started only to say so"

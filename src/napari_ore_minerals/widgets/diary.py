@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_ore_minerals.learning.corrections import changes
 from napari_ore_minerals.learning.journal import Journal, PictureNote
 from napari_ore_minerals.widgets.background import Background
 
@@ -48,7 +47,8 @@ class Diary(QObject):  # type: ignore[misc]
 
     def write(self, older: Lesson, newer: Lesson) -> None:
         """Write down what one step changed; returns at once."""
-        made, taken_back = changes(older.corrections, newer.corrections)
+        made = [one for cell, one in newer.said.items() if older.said.get(cell) is not one]
+        taken_back = [one for cell, one in older.said.items() if cell not in newer.said]
         renamed = bool(newer.said) and older.minerals != newer.minerals
         if made or taken_back or renamed:
             self._files.run(partial(self._append, Entry(note_of(newer), made, taken_back)))
