@@ -29,7 +29,7 @@ OUT = Path(__file__).parent / "images"
 SIZE = (1480, 900)
 LONGEST_SECONDS = 600
 SORTED_PICTURES, SORTED_TILES = 15, 13
-LEARNING_SIZE, LEARNING_SEED, REVIEWED = (1024, 1280), 5, 20
+LEARNING_SIZE, LEARNING_SEED, REVIEWED = (1024, 1280), 5, 32
 OTHER_LAMP = (1.0, 0.80, 0.55)  # of red, green and blue: a lamp that the model has not seen
 SEVERAL_BELOW, SURE_FROM = 0.6, 0.7
 
@@ -157,6 +157,7 @@ def review(viewer: napari.Viewer, dock: object, mask: np.ndarray) -> None:
         panel.say_number(panel.codes.index(int(np.bincount(part.ravel()).argmax())))
     wait_until(lambda: panel.review.cell is not None)
     panel.stop()
+    viewer.reset_view()
     QTest.qWait(1000)
 
 

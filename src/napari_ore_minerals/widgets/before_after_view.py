@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 GREEN, AMBER = "color: #7fd18b; font-weight: bold", "color: #f0c05a; font-weight: bold"
 BETTER = "The new version is not worse: keep it?"
+DOUBTFUL = "Hardly measured, on {cells} held-back cell{s}: keep it?"
+FEW_CELLS = 5
 WORSE = "Saved as version {number}, but not put to use"
 NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"
 
@@ -56,11 +58,13 @@ class BeforeAfterView(QWidget):  # type: ignore[misc]
         """Show a result and offer what can be done with it."""
         self._saved = learnt.saved
         worse = learnt.saved is not None
-        self.verdict.setText(WORSE.format(number=learnt.saved) if worse else BETTER)
-        self.verdict.setStyleSheet(AMBER if worse else GREEN)
+        text, colour = _verdict(learnt)
+        self.verdict.setText(text)
+        self.verdict.setStyleSheet(colour)
         self.why.setText(_sentence(learnt.why))
         self._fill(learnt.figures)
         self.name.setText(learnt.name)
+        self.name.setCursorPosition(0)
         self.note.clear()
         for field in (self.name, self.note):
             field.setVisible(not worse)
@@ -106,7 +110,7 @@ class BeforeAfterView(QWidget):  # type: ignore[misc]
         for row, figure in enumerate(figures, start=1):
             cells = f"{figure.cells:,} cells"
             for column, text in enumerate(
-                (figure.name, _share(figure.before), "→", f"<b>{_share(figure.after)}</b>")
+                (figure.name, _share(figure.before), "→", _share(figure.after, bold=True))
             ):
                 label = QLabel(text)
                 label.setToolTip(
@@ -146,11 +150,22 @@ class BeforeAfterView(QWidget):  # type: ignore[misc]
         column.addLayout(buttons)
 
 
-def _share(measured: Measured) -> str:
+def _verdict(learnt: Learnt) -> tuple[str, str]:
+    """What to make of a result, and the colour to say it in."""
+    if learnt.saved is not None:
+        return WORSE.format(number=learnt.saved), AMBER
+    cells = learnt.figures[0].cells
+    if cells < FEW_CELLS:
+        return DOUBTFUL.format(cells=cells, s="s" * (cells != 1)), AMBER
+    return BETTER, GREEN
+
+
+def _share(measured: Measured, *, bold: bool = False) -> str:
     if not math.isfinite(measured.value):
         return "–"
     half = (measured.high - measured.low) / 2
-    return f"{measured.value:.2f}" + (f" ± {half:.2f}" if math.isfinite(half) else "")
+    value = f"<b>{measured.value:.2f}</b>" if bold else f"{measured.value:.2f}"
+    return value + (f" ± {half:.2f}" if math.isfinite(half) else "")
 
 
 def _interval(measured: Measured) -> str:

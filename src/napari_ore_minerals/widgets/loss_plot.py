@@ -39,7 +39,7 @@ class LossPlot(QWidget):  # type: ignore[misc]
         self.setFixedHeight(HEIGHT_PX)
         self.setToolTip(
             "After each round over the examples. Loss: how wrong the answers are, it should fall. "
-            "Accuracy: the share of held-out cells, which are not learnt from, that is answered rightly"
+            "Accuracy: how many cells and tiles that are not learnt from are answered rightly"
         )
 
     @property
