@@ -126,8 +126,7 @@ class FineTunePanel(QWidget):  # type: ignore[misc]
         self._ended()
 
     def close_job(self) -> None:
-        """End the process; nothing more is heard of it."""
-        self._settle.stop()
+        """End the process; nothing more is heard of it.  Qt's part of the panel may be gone already."""
         self._errands.close()
         self.job.close()
 
