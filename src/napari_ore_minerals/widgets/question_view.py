@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_ore_minerals.widgets.cell_pictures import pixmap
+from napari_ore_minerals.widgets.cell_pictures import SIDE_PX, pixmap
 from napari_ore_minerals.widgets.mineral_table import swatch
 from napari_ore_minerals.widgets.review_keys import ACCEPT, MOST_MINERALS, SKIP, UNDO
 
@@ -121,7 +121,7 @@ class QuestionView(QWidget):  # type: ignore[misc]
         title.addWidget(self.question, 1)
         title.addWidget(self.count)
         for label in (self.tile, self.heat):
-            label.setAlignment(Qt.AlignmentFlag.AlignCenter)
+            label.setFixedSize(SIDE_PX, SIDE_PX)  # before the picture comes, too
             pictures.addWidget(label)
         for place, button in enumerate((self.accept, self.skip, self.undo, self.end)):
             buttons.addWidget(button, place // 2, place % 2)
