@@ -1,10 +1,11 @@
 """What colours a photograph's minerals have, learnt from its own mineral map and corrections.
 
-The values of a pixel are few: red, green and blue without speckles, and once more softened.  They are
-scaled so that noise within one mineral has the same size in every direction, and cut into some hundred
-groups of like colour.  What the map says of the places where a group is found, it says of the group:
-single cells may be wrong, or hold several minerals, and are outvoted.  A correction of a cell outweighs
-the map for the groups that are found in it, and for those of nearly the same colour.
+The values of a pixel are few: red, green and blue without speckles, and once more softened as far as the
+next edge, since a soft edge between two minerals can have the colour of a third.  They are scaled so that
+noise within one mineral has the same size in every direction, and cut into some hundred groups of like
+colour.  What the map says of the places where a group is found, it says of the group: single cells may be
+wrong, or hold several minerals, and are outvoted.  A correction of a cell outweighs the map for the groups
+that are found in it, and for those of nearly the same colour.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DARK = 8.0  # added to 0..255 before the logarithm, so that noise in pits does not count
-SOFTENED = 1.5  # standard deviation of the softening, in pixels
-REACH = 1 + 6  # pixels that the values of one pixel depend on, to each side
+REACH = 4  # pixels that the values of one pixel depend on, to each side
+SOFTENED = (25.0, 4.0)  # standard deviations of the softening: of colour, 0 to 255, and of place, in pixels
 GROUPS = 200
 FITTED = 12_000  # pixels that the groups are found with
 PATCH = 16  # side of the squares within which colours are compared, in pixels
@@ -49,10 +50,11 @@ class Taught:
 
 
 def pixel_values(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Logarithms of the colours without speckles, as they are and softened: (height, width, 6)."""
-    sharp = np.log(cv2.medianBlur(np.ascontiguousarray(rgb), 3).astype(np.float32) + np.float32(DARK))
-    side = 2 * (REACH - 1) + 1
-    return np.concatenate([sharp, cv2.GaussianBlur(sharp, (side, side), SOFTENED)], axis=2)
+    """Logarithms of the colours without speckles, and softened but for edges: (height, width, 6)."""
+    whole = np.ascontiguousarray(rgb)
+    parts = [cv2.medianBlur(whole, 3), cv2.bilateralFilter(whole, 2 * REACH + 1, *SOFTENED)]
+    values: NDArray[np.float32] = np.log(np.concatenate(parts, axis=2).astype(np.float32) + np.float32(DARK))
+    return values
 
 
 class ColourModel:
@@ -111,7 +113,7 @@ class ColourModel:
         """Probability of each mineral in each group: by votes weighted with confidence, then by corrections."""
         count = len(self.centres)
         votes = said * said.max(axis=1, keepdims=True)
-        shares = np.stack([np.bincount(groups, vote, count) for vote in votes.T], axis=1)
+        shares: NDArray[np.float64] = np.stack([np.bincount(groups, vote, count) for vote in votes.T], axis=1)
         total = shares.sum(axis=1, keepdims=True)
         shares = np.where(total > 0, shares / np.maximum(total, 1e-12), 1 / said.shape[1])
         if not taught:
@@ -122,15 +124,17 @@ class ColourModel:
                 cell.values
             )
         shares = OWN_WEIGHT * shares + self._alike() @ evidence
-        return shares / shares.sum(axis=1, keepdims=True)
+        shares /= shares.sum(axis=1, keepdims=True)
+        return shares
 
     def _alike(self) -> NDArray[np.float64]:
         """How much a correction of one group says of another: 1 on the diagonal, falling with distance."""
-        squares = ((self.centres[:, np.newaxis] - self.centres) ** 2).sum(axis=2)
+        squares: NDArray[np.float64] = ((self.centres[:, np.newaxis] - self.centres) ** 2).sum(axis=2)
         if len(squares) < 2:
             return np.ones_like(squares)
         neighbour = float(np.median(np.sort(squares, axis=1)[:, 1]))
-        return np.exp(-squares / (2 * NEAR**2 * neighbour))
+        alike: NDArray[np.float64] = np.exp(-squares / (2 * NEAR**2 * neighbour))
+        return alike
 
 
 def _scale(centred: NDArray[np.float64], patches: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -73,7 +73,7 @@ class ReducedPicture:
         height = min(large.height * factor, self._micrograph.height_px - top)
         width = min(large.width * factor, self._micrograph.width_px - left)
         rgb, finite = self._micrograph.read(Window(top, left, height, width))
-        whole = np.ones(rgb.shape[:2], bool) if finite is None else finite
+        whole: NDArray[np.bool_] = np.ones(rgb.shape[:2], bool) if finite is None else finite
         missing = ((0, large.height * factor - height), (0, large.width * factor - width))
         rgb = np.pad(rgb, (*missing, (0, 0)), mode="edge")
         whole = np.pad(whole, missing, mode="edge")
@@ -83,4 +83,5 @@ class ReducedPicture:
             slice(window.row - large.row, window.row - large.row + window.height),
             slice(window.column - large.column, window.column - large.column + window.width),
         )
-        return small, whole.reshape(cut).all(axis=(1, 3)), inner
+        data: NDArray[np.bool_] = whole.reshape(cut).all(axis=(1, 3))
+        return small, data, inner

@@ -176,7 +176,9 @@ def grain_map_steps(
             complete = False
             break
     model = _learnt(samples, _taught(picture, mineral_map, corrected)) if complete else None
-    for done, window in enumerate(blocks if model is not None else ()):
+    for done, window in enumerate(blocks):
+        if model is None:  # stopped, or nothing is known of any pixel
+            break
         row, column, height, width = window
         part = _judged(picture, places, model, window, options.min_confidence)
         codes[row : row + height, column : column + width] = part
