@@ -37,7 +37,7 @@ from napari_ore_minerals.maps.records import ClassifyOptions, ModelRecord, Pictu
 from napari_ore_minerals.minerals import MineralTable
 
 FOLDS = 5
-ROUNDS = (4, 3, 3)  # corrections that are made before the map is made anew
+ROUNDS = (5, 5)  # corrections that are made before the map is made anew
 WHOLE_PX = 128  # pictures are filled up by reflection to whole tiles
 METHODS = ("tiles", "cells", "grains", "Otsu + colour clustering", "forest on colours and textures")
 Drawn = list[tuple[NDArray[np.float32], NDArray[np.int64]]]
@@ -181,13 +181,10 @@ def areas(chosen: argparse.Namespace, folder: Path) -> int:
     study = Study(folder, chosen.cache)
     print(f"{len(study.files)} photographs, points every {STEP} px, folds by photograph; cells of {CELL_PX} px of "
           f"the half-size photographs learnt on other photographs ({_minutes(begun)})", flush=True)  # fmt: skip
-    parts = {"settings": [], "others": []}
-    for place in range(min(chosen.most, (len(study.files) + 1) // 2)):
-        for title, number in (("others", 2 * place + 1), ("settings", 2 * place)):
-            if number < len(study.files):
-                parts[title].append(studied(study, number))
-    for title, found in parts.items():
-        _print(title, np.stack(found), study.minerals)
+    shuffled = np.random.default_rng(0).permutation(len(study.files)).tolist()
+    for title, half in (("others", 1), ("settings", 0)):
+        chosen_ones = [number for number in shuffled if number % 2 == half][: chosen.most]
+        _print(title, np.stack([studied(study, number) for number in chosen_ones]), study.minerals)
     print(f"all of it took {_minutes(begun)}")
     return 0
 

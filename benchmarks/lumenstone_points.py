@@ -16,7 +16,7 @@ STEP = 6  # of the half-size photographs: points are at the middle of every sixt
 PURE, CLEAR = 0.95, 0.8  # share of one mineral in cells that are learnt from, and in cells that are corrected
 UNKNOWN = 255
 DRAWN = 20  # points of a mineral of a photograph that the forest learns from
-TREES = 50
+TREES = 30
 
 
 class Points(NamedTuple):
