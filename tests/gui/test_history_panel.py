@@ -13,6 +13,7 @@ pytest.importorskip("napari")
 from gui_support import LONG
 from qtpy.QtWidgets import QApplication, QPushButton, QTreeWidgetItemIterator
 
+from napari_ore_minerals.models import versions
 from napari_ore_minerals.models.store import load_network
 from napari_ore_minerals.models.versions import ModelStore, StoredVersion
 from napari_ore_minerals.widgets.history_panel import HistoryPanel
@@ -189,3 +190,19 @@ def test_the_plot_draws_what_it_is_told_and_no_nonsense(qtbot: Any) -> None:
     assert plot.grab().toImage() != empty
     plot.begin(5)
     assert not plot.points
+
+
+def test_the_dock_begins_with_the_current_version_and_goes_back_with_one_click(
+    make_napari_viewer_proxy: Any, store: ModelStore, monkeypatch: pytest.MonkeyPatch, qtbot: Any
+) -> None:
+    monkeypatch.setattr(versions, "default_root", lambda: store.root)
+    viewer = make_napari_viewer_proxy()
+    _, dock = viewer.window.add_plugin_dock_widget("napari-ore-minerals", "Classify")
+    models, panel = dock.form.models, dock.learn.history
+    qtbot.waitUntil(lambda: models.folder == store.version(2).folder, timeout=LONG)
+    rows(panel)[1][2].click()
+    qtbot.waitUntil(lambda: models.folder == store.version(1).folder, timeout=LONG)
+    assert store.current().version == store.version(1)
+    assert dock.status.text() == "Version 1 is in use: classify again to see its answers."
+    dock.learn._kept(3)
+    qtbot.waitUntil(lambda: models.folder == store.version(3).folder, timeout=LONG)
