@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -14,11 +15,13 @@ from runs_support import SHORT, ColouredTiles, train
 
 from napari_ore_minerals.errors import DatasetError, DeviceError, ModelError, OptionError, TrainingError
 from napari_ore_minerals.learning import checkpoints, trainer
+from napari_ore_minerals.learning.calibration import calibrate
 from napari_ore_minerals.learning.course import EpochRecord
 from napari_ore_minerals.learning.run_folder import draw_curves
 from napari_ore_minerals.learning.runs import train_dataset_steps
 from napari_ore_minerals.minerals import PAPER_MINERALS, MineralTable
 from napari_ore_minerals.models.card import read_card
+from napari_ore_minerals.models.classifier import Classifier
 from napari_ore_minerals.models.store import load_network
 from napari_ore_minerals.progress import run
 
@@ -291,3 +294,13 @@ def wait_for_steps(folder: Path, process, wanted: int) -> None:
 def steps_of(folder: Path) -> int:
     course = checkpoints.read_course(folder / "checkpoint")
     return course.steps if course else 0
+
+
+def test_a_trained_model_knows_how_sure_it_may_be(whole):
+    """Temperature and least confidence come from the validation part."""
+    card = read_card(whole / "model")
+    validation = ColouredTiles().samples("validation", input_px=card.input_px)
+    classifier = Classifier.load(whole / "model", device="cpu", precision="fp32")
+    found = calibrate(validation.labels, classifier.predict(np.array(validation.tiles)).logits)
+    assert card.temperature == found.temperature
+    assert card.min_confidence == (0.5 if found.min_confidence is None else found.min_confidence)

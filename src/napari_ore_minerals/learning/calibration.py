@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from napari_ore_minerals.errors import DatasetError
-from napari_ore_minerals.models.classifier import softmax
+from napari_ore_minerals.models.classifier import Classifier, softmax
 from napari_ore_minerals.models.store import save_version
 
 from .evaluate_options import WANTED_PRECISION
@@ -25,8 +25,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from torch import nn
 
     from napari_ore_minerals.models.card import ModelCard
+
+    from .dataset import TileSamples
+
+BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,15 @@ def calibrate(
     temperature = fitted_temperature(truth, logits)
     least = confident_from(truth, softmax(logits, temperature), wanted_precision)
     return Calibration(temperature, None if least >= 1.0 else least, wanted_precision, len(truth))
+
+
+def calibrated(card: ModelCard, network: nn.Module, validation: TileSamples) -> ModelCard:
+    """Return the card of a network that was just trained, with what its validation tiles say of its confidence."""
+    classifier = Classifier(card, network, device="cpu", precision="fp32")
+    starts = range(0, len(validation), BATCH)
+    logits = [classifier.predict(np.array(validation.tiles[at : at + BATCH])).logits for at in starts]
+    found = calibrate(validation.labels, np.concatenate(logits))
+    return card.model_copy(update=found.changes())
 
 
 def fitted_temperature(truth: NDArray[np.int64], logits: NDArray[np.float32]) -> float:

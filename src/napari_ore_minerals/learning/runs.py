@@ -20,6 +20,7 @@ from napari_ore_minerals.models.card import ModelCard, TrainingRecord, read_card
 from napari_ore_minerals.models.devices import choose_device, choose_precision
 from napari_ore_minerals.progress import Progress, Steps, mapped
 
+from .calibration import calibrated
 from .course import EpochRecord
 from .imagenet import Normalisation, normalisation_of
 from .run_folder import RunFolder
@@ -110,7 +111,8 @@ def train_dataset_steps(
             checkpoints=folder.checkpoints,
         )
         result = yield from mapped(training, partial(_recorded, folder))
-        return folder.finish(_card(dataset, folder, start, result), result.network, stopped=result.stopped)
+        card = calibrated(_card(dataset, folder, start, result), result.network, validation)
+        return folder.finish(card, result.network, stopped=result.stopped)
 
 
 @dataclass(frozen=True)
