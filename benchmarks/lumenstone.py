@@ -1,6 +1,7 @@
 """Real photographs: what the bundled model sees in LumenStone S1 and S2, and what can be learnt there.
 
     python benchmarks/lumenstone.py zero-shot [--model FOLDER]
+    python benchmarks/lumenstone.py learn [--most PHOTOGRAPHS] [--seeds DRAWS] [--only-kept]
     python benchmarks/lumenstone.py areas [--most PHOTOGRAPHS]
     python benchmarks/lumenstone.py train [--quick] [--seen TILES] [--spread TILES] [--only ROWS]
 
@@ -155,6 +156,18 @@ def measure_areas(chosen: argparse.Namespace) -> int:
     return areas(chosen, folder)
 
 
+def learn(chosen: argparse.Namespace) -> int:
+    """Play a user who corrects maps of photographs that the model has not seen."""
+    from lumenstone_learn import learn as learn_from
+
+    folder = dataset_folder()
+    if folder is None:
+        print("LumenStone is not here: set ORE_MINERALS_LUMENSTONE to its folder. Nothing was measured.")
+        return 0
+    prepare_process()
+    return learn_from(chosen, folder)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -195,6 +208,20 @@ def main() -> int:
         help="where answers and results are kept between runs; take another folder after a change",
     )
     command.set_defaults(function=measure_areas)
+    command = commands.add_parser("learn", help="play a user who corrects what the review proposes")
+    command.add_argument(
+        "--model", type=Path, default=None, help="model folder; the bundled one if not given"
+    )
+    command.add_argument("--most", type=int, default=1000, help="photographs, spread over both series")
+    command.add_argument("--seeds", type=int, default=3, help="draws of random corrections")
+    command.add_argument("--only-kept", action="store_true", help="only photographs classified earlier")
+    command.add_argument(
+        "--cache",
+        type=Path,
+        default=user_cache_path("napari-ore-minerals") / "lumenstone-learn",
+        help="where answers and features are kept between runs",
+    )
+    command.set_defaults(function=learn)
     chosen = parser.parse_args()
     return int(chosen.function(chosen))
 
