@@ -23,7 +23,7 @@ from napari.utils.interactions import (
     mouse_press_callbacks,
     mouse_release_callbacks,
 )
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_ore_minerals.errors import DatasetError, OreMineralsError
 from napari_ore_minerals.images.micrograph import Micrograph
@@ -35,6 +35,7 @@ from napari_ore_minerals.maps.predict import classify_steps, plan
 from napari_ore_minerals.maps.records import ClassifyOptions
 from napari_ore_minerals.models.classifier import Classifier
 from napari_ore_minerals.progress import run
+from napari_ore_minerals.widgets.corrections_panel import CorrectionsPanel
 from napari_ore_minerals.widgets.layers import MAP_KEY
 from napari_ore_minerals.widgets.messages import Follow, MapKey
 from napari_ore_minerals.widgets.overlay import Overlay
@@ -380,6 +381,34 @@ def test_what_was_said_of_another_picture_counts_by_name(desk: Desk, first: Made
     memory = pupils._memory(desk.worker.wishes[-1])
     assert memory is not None
     assert memory.classes.tolist() == [6]
+
+
+def test_the_panel_lists_what_was_said_and_takes_it_back(desk: Desk, first: Made, qtbot: Any) -> None:
+    desk.show(first)
+    panel = CorrectionsPanel(desk.teaching)
+    qtbot.addWidget(panel)
+    panel.show()
+    assert not panel.list.isVisible()
+    cells = {
+        Cell(row, column): 1 + int(first[0].labels[row, column]) % 6
+        for row in range(5)
+        for column in range(7)
+    }
+    desk.teaching.say(cells)
+    assert panel.list.count() == len(cells)
+    assert "<b>35</b> cells taught" in panel.words.text()
+    assert not panel.take_back.isEnabled()
+    assert panel.list.item(0).text().endswith("row 5, column 7")
+    panel.list.item(0).setSelected(True)
+    assert panel.take_back.isEnabled()
+    qtbot.keyClick(panel.list, Qt.Key.Key_Delete)
+    assert len(desk.teaching.corrections) == 34
+    assert Cell(4, 6) not in desk.teaching.lesson.said
+    qtbot.mouseClick(panel.undo, Qt.MouseButton.LeftButton)
+    assert len(desk.teaching.corrections) == 35
+    desk.teaching.take_back_all()
+    assert not panel.list.isVisible()
+    assert panel.list.count() == 0
 
 
 PAINTING = """

@@ -39,7 +39,7 @@ class FineTuneOptions(BaseModel):
     replay_pictures: Annotated[int, Field(ge=0, le=10_000)] = Field(
         12,
         title="Earlier pictures",
-        description="Simulated again to learn from, and as many each to choose and to measure with",
+        description="Simulated again to learn from; three times as many each choose and measure",
     )
     memory_tiles: Annotated[int, Field(ge=0, le=1000)] = Field(
         24,

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
     from .corrections import Correction
 
+FOLLOWS = "the map follows"
 LEAST_PROBABILITY = 1e-6  # a model is never taken to be surer than this
+MOST_PROBABILITY = 1 - 1e-6  # of a cell that nobody spoke about; 1 is what the user said
 NEW_MINERAL_PROBABILITY = 0.1  # of a mineral that the model does not know, before it has been corrected
 
 
@@ -169,11 +171,12 @@ def _base(class_maps: NDArray[np.float16], temperature: float) -> NDArray[np.flo
 
 
 def _as_the_user_said(answers: MineralMap, corrections: Sequence[Correction]) -> MineralMap:
+    np.minimum(answers.probabilities, MOST_PROBABILITY, out=answers.probabilities)
     for one in corrections:
         answers.labels[one.cell] = one.code
         if answers.processed[one.cell]:
             answers.probabilities[one.cell] = 0
             answers.probabilities[(*one.cell, answers.minerals.codes.index(one.code))] = 1
-    notice = f"the map follows {len(corrections)} corrections by its user"
+    notice = f"{FOLLOWS} {len(corrections)} corrections by its user"
     run = answers.run.model_copy(update={"notices": (*answers.run.notices, notice)})
     return replace(answers, run=run)

@@ -73,10 +73,9 @@ class ReducedPicture:
         height = min(large.height * factor, self._micrograph.height_px - top)
         width = min(large.width * factor, self._micrograph.width_px - left)
         rgb, finite = self._micrograph.read(Window(top, left, height, width))
-        whole: NDArray[np.bool_] = np.ones(rgb.shape[:2], bool) if finite is None else finite
         missing = ((0, large.height * factor - height), (0, large.width * factor - width))
         rgb = np.pad(rgb, (*missing, (0, 0)), mode="edge")
-        whole = np.pad(whole, missing, mode="edge")
+        whole = np.pad(np.ones(rgb.shape[:2], bool) if finite is None else finite, missing, mode="edge")
         cut = (large.height, factor, large.width, factor)
         small = cv2.resize(rgb, (large.width, large.height), interpolation=cv2.INTER_AREA)
         inner = (

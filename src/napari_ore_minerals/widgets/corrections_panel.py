@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QColor, QKeySequence
+from qtpy.QtGui import QColor, QKeyEvent, QKeySequence
 from qtpy.QtWidgets import (
     QCheckBox,
     QColorDialog,
@@ -21,7 +21,6 @@ from qtpy.QtWidgets import (
     QListWidgetItem,
     QMenu,
     QPushButton,
-    QShortcut,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -70,9 +69,11 @@ class CorrectionsPanel(QWidget):  # type: ignore[misc]
         self.more.setText("More ▾")
         self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.more.setToolTip("Add or leave out minerals, take everything back")
-        self.list = QListWidget()
+        self.list = _List()
         self.list.setToolTip("Click to go to the cell; Delete takes it back")
-        self.take_back = _button("Take back", "Take back what was said of the selected cells")
+        self.take_back = _button(
+            "Take back what is selected", "What you said of the selected cells; it can be undone"
+        )
         self._lay_out()
         self._connect()
         self.refresh()
@@ -121,6 +122,7 @@ class CorrectionsPanel(QWidget):  # type: ignore[misc]
             item.setData(Qt.ItemDataRole.UserRole, tuple(one.cell))
             self.list.addItem(item)
             item.setSelected(tuple(one.cell) in chosen)
+        self._show_selection()
         rows = min(self.list.count(), ROWS_SHOWN)
         self.list.setFixedHeight(rows * max(18, self.list.sizeHintForRow(0)) + 6)
 
@@ -133,6 +135,12 @@ class CorrectionsPanel(QWidget):  # type: ignore[misc]
         name = lesson.minerals.by_code(one.code).name
         was = "is right" if one.kind == "confirmed" else f"was {known.get(base, 'unclassified')}"
         return f"{name}, {was} · row {one.row + 1}, column {one.column + 1}"
+
+    def _show_selection(self) -> None:
+        self.take_back.setEnabled(bool(self.list.selectedItems()))
+
+    def _jump(self, item: QListWidgetItem) -> None:
+        self._teaching.jump_to(Cell(*item.data(Qt.ItemDataRole.UserRole)))
 
     def _cells(self) -> list[Cell]:
         return [Cell(*item.data(Qt.ItemDataRole.UserRole)) for item in self.list.selectedItems()]
@@ -198,11 +206,23 @@ class CorrectionsPanel(QWidget):  # type: ignore[misc]
         self.redo.clicked.connect(lambda _=False: teaching.redo())
         self.follow.toggled.connect(lambda wanted: setattr(teaching, "follow", wanted))
         self.more.menu().aboutToShow.connect(self._show_menu)
-        self.list.itemClicked.connect(lambda _: self._cells() and teaching.jump_to(self._cells()[0]))
+        self.list.itemClicked.connect(self._jump)
+        self.list.itemSelectionChanged.connect(self._show_selection)
         self.take_back.clicked.connect(lambda _=False: teaching.take_back(self._cells()))
-        delete = QShortcut(QKeySequence(QKeySequence.StandardKey.Delete), self.list)
-        delete.setContext(Qt.ShortcutContext.WidgetShortcut)
-        delete.activated.connect(self.take_back.click)
+        self.list.delete_pressed.connect(self.take_back.click)
+
+
+class _List(QListWidget):  # type: ignore[misc]
+    """A list that tells when Delete is pressed in it."""
+
+    delete_pressed = Signal()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Tell of Delete, and leave other keys to Qt."""
+        if event.matches(QKeySequence.StandardKey.Delete):
+            self.delete_pressed.emit()
+        else:
+            super().keyPressEvent(event)
 
 
 class MineralDialog(QDialog):  # type: ignore[misc]
@@ -235,7 +255,7 @@ class MineralDialog(QDialog):  # type: ignore[misc]
             form.addRow(label, widget)
         form.addRow(buttons)
 
-    def values(self) -> tuple[str, str, str, str]:
+    def values(self) -> tuple[str, str, str, Literal["ore", "gangue"]]:
         """Name, symbol, colour and kind."""
         name = self.name.text().strip()
         return name, self.symbol.text().strip() or name[:3].title(), self._colour, self.kind.currentData()

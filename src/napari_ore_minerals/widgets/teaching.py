@@ -195,9 +195,9 @@ class Teaching(QObject):  # type: ignore[misc]
         self._seen[overlay] = values.copy()
         if found.unknown:
             cells = sum(found.unknown.values())
-            values = ", ".join(map(str, sorted(found.unknown)))
+            labels = ", ".join(map(str, sorted(found.unknown)))
             self.failed.emit(
-                f"label {values} is no mineral: {cells} cell{'s' if cells != 1 else ''} painted with it are not "
+                f"label {labels} is no mineral: {cells} cell{'s' if cells != 1 else ''} painted with it are not "
                 "learnt from. Choose a mineral in the table, or add one"
             )
         after = lesson.say(same | found.said, blank=found.blank)
