@@ -216,6 +216,9 @@ def main() -> int:
     command.add_argument("--seeds", type=int, default=3, help="draws of random corrections")
     command.add_argument("--only-kept", action="store_true", help="only photographs classified earlier")
     command.add_argument(
+        "--fine-tune", type=int, default=12, metavar="CELLS", help="corrections of a photograph; 0 for none"
+    )
+    command.add_argument(
         "--cache",
         type=Path,
         default=user_cache_path("napari-ore-minerals") / "lumenstone-learn",

@@ -183,6 +183,17 @@ class User:
         return self.score(trees.predict(colours.reshape(-1, colours.shape[-1])).reshape(colours.shape[:2]))
 
 
+def next_of_queue(user: User, review: Review) -> tuple[Cell | None, Review]:
+    """Return the clear cell that the review proposes, the others being skipped; None where there is no more."""
+    while (cell := next_cell(user.shown, user.photograph.features, review)) is not None:
+        code = int(user.photograph.truth[cell])
+        review = review.asking(cell)
+        if code:
+            return cell, review.choose(code)
+        review = review.skip()
+    return None, review
+
+
 Scores = dict[str, list[float]]  # one a step; shorter where there are too few clear cells
 
 
@@ -194,14 +205,9 @@ def by_queue(photograph: Photograph, elsewhere: tuple[NDArray[np.float32], NDArr
         if step >= clear - LEAST_CELLS:
             break
         while len(user.said) < step:
-            cell = next_cell(user.shown, photograph.features, review)
+            cell, review = next_of_queue(user, review)
             if cell is None:
                 return scores
-            review = review.asking(cell)
-            if not photograph.truth[cell]:
-                review = review.skip()
-                continue
-            review = review.choose(int(photograph.truth[cell]))
             user.say(cell)
             user.follow()
         scores["refit, cells of the queue"].append(user.score(user.shown.labels))
@@ -295,4 +301,8 @@ def learn(chosen: argparse.Namespace, folder: Path) -> int:
         if scores:
             show(title, scores)
     print(f"{time.perf_counter() - begun:.0f} s")
+    if chosen.fine_tune:
+        from lumenstone_fine_tune import fine_tune
+
+        fine_tune(folder, [one for one in scored if one.number % 2], chosen.fine_tune)
     return 0
