@@ -83,5 +83,5 @@ class ReducedPicture:
             slice(window.row - large.row, window.row - large.row + window.height),
             slice(window.column - large.column, window.column - large.column + window.width),
         )
-        data: NDArray[np.bool_] = whole.reshape(cut).all(axis=(1, 3))
+        data = np.asarray(whole.reshape(cut).all(axis=(1, 3)), np.bool_)
         return small, data, inner
