@@ -27,7 +27,8 @@ from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.images.tiles import TileGrid
 from napari_ore_minerals.learning.baseline import colour_statistics
 from napari_ore_minerals.learning.corrections import Cell, Correction, Found, as_corrections
-from napari_ore_minerals.learning.refit import refitted_map
+from napari_ore_minerals.learning.head_change import Examples, remembered
+from napari_ore_minerals.learning.refit import examples_of, refitted_map
 from napari_ore_minerals.learning.review import Review, next_cell
 from napari_ore_minerals.learning.tile_options import DOMINANT
 from napari_ore_minerals.maps.features import CellFeatures
@@ -132,11 +133,17 @@ def kept_map(path: Path, features: CellFeatures, minerals: MineralTable) -> Mine
         )
 
 
+def table_of(known: MineralTable, met: set[int] | None = None) -> MineralTable:
+    """The model's minerals and those that were met, or all."""
+    new = [one for one in MINERALS.values() if one.code not in known.codes]
+    return MineralTable.of([*known, *(one for one in new if met is None or one.code in met)])
+
+
 class User:
     """Says what cells are, as the masks have it, and lets the map follow."""
 
-    def __init__(self, photograph: Photograph) -> None:
-        self.photograph, self.said = photograph, dict[Cell, int]()
+    def __init__(self, photograph: Photograph, memory: Examples | None = None) -> None:
+        self.photograph, self.said, self.memory = photograph, dict[Cell, int](), memory
         self.shown = photograph.base
 
     def say(self, cell: Cell) -> None:
@@ -145,10 +152,9 @@ class User:
 
     def follow(self) -> None:
         """Refit, with the minerals that were met so far."""
-        base, met = self.photograph.base, set(self.said.values())
-        new = [one for one in MINERALS.values() if one.code in met - set(base.minerals.codes)]
-        minerals = MineralTable.of([*base.minerals, *new])
-        self.shown = refitted_map(base, self.photograph.features, self.corrections(), minerals=minerals)
+        base, features = self.photograph.base, self.photograph.features
+        minerals = table_of(base.minerals, None if self.memory else set(self.said.values()))
+        self.shown = refitted_map(base, features, self.corrections(), minerals=minerals, memory=self.memory)
 
     def corrections(self) -> list[Correction]:
         """Return all that was said."""
@@ -197,9 +203,13 @@ def next_of_queue(user: User, review: Review) -> tuple[Cell | None, Review]:
 Scores = dict[str, list[float]]  # one a step; shorter where there are too few clear cells
 
 
-def by_queue(photograph: Photograph, elsewhere: tuple[NDArray[np.float32], NDArray[np.int64]]) -> Scores:
-    """Correct the cells that the review proposes, with both forests beside."""
-    user, review, scores = User(photograph), Review(), defaultdict[str, list[float]](list)
+Elsewhere = tuple[NDArray[np.float32], NDArray[np.int64]]  # colours and codes of tiles
+
+
+def by_queue(photograph: Photograph, elsewhere: Elsewhere, memory: Examples | None = None) -> Scores:
+    """Correct the cells that the review proposes, with a forest of the same knowledge beside."""
+    user, review = User(photograph, memory), Review()
+    scores, what = defaultdict[str, list[float]](list), " elsewhere +" if memory else ""
     clear = int((photograph.truth > 0).sum())
     for step in STEPS:
         if step >= clear - LEAST_CELLS:
@@ -210,9 +220,9 @@ def by_queue(photograph: Photograph, elsewhere: tuple[NDArray[np.float32], NDArr
                 return scores
             user.say(cell)
             user.follow()
-        scores["refit, cells of the queue"].append(user.score(user.shown.labels))
-        scores["forest on the same cells"].append(user.forest() if step else np.nan)
-        scores["forest elsewhere + the same cells"].append(user.forest(elsewhere))
+        scores[f"refit,{what} cells of the queue"].append(user.score(user.shown.labels))
+        forest = user.forest(elsewhere if memory else None) if step or memory else np.nan
+        scores[f"forest,{what} the same cells"].append(forest)
     return scores
 
 
@@ -236,17 +246,29 @@ def by_chance(photograph: Photograph, seeds: int) -> Scores:
     return {name: np.mean(values, axis=0).tolist() for name, values in found.items()}
 
 
-def tiles_elsewhere(
-    photographs: Sequence[Photograph], left_out: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Some clear tiles of each mineral of each other photograph."""
-    random, values, codes = np.random.default_rng(0), [], []
+def cells_elsewhere(one: Photograph) -> dict[Cell, int]:
+    """Some clear cells of each mineral of a photograph, which another one learns from."""
+    random, found = np.random.default_rng(one.number), dict[Cell, int]()
+    for code in np.unique(one.truth[one.truth > 0]).tolist():
+        drawn = random.permutation(np.argwhere(one.truth == code))[:ELSEWHERE]
+        found |= {Cell(*place): code for place in drawn.tolist()}
+    return found
+
+
+def known_elsewhere(photographs: Sequence[Photograph], left_out: int) -> tuple[Elsewhere, Examples]:
+    """What a forest and a memory know of the other photographs."""
+    values, codes, examples = [], [], []
     for one in photographs:
-        for code in np.unique(one.truth[one.truth > 0]) if one.number != left_out else ():
-            cells = random.permutation(np.argwhere(one.truth == code))[:ELSEWHERE]
-            values.append(one.colours[tuple(cells.T)])
-            codes += [int(code)] * len(cells)
-    return np.concatenate(values), np.array(codes, np.int64)
+        cells = cells_elsewhere(one)
+        if one.number == left_out or not cells:
+            continue
+        values.append(one.colours[tuple(np.array(list(cells), np.intp).T)])
+        codes += list(cells.values())
+        user = User(one)
+        user.said = cells
+        table = table_of(one.base.minerals)
+        examples.append(examples_of(one.base, one.features, user.corrections(), table))
+    return (np.concatenate(values), np.array(codes, np.int64)), remembered(examples)
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -295,8 +317,9 @@ def learn(chosen: argparse.Namespace, folder: Path) -> int:
     halves: dict[str, list[Scores]] = {"for choosing settings": [], "for reporting": []}
     for one in scored:
         half = "for choosing settings" if one.number % 2 == 0 else "for reporting"
-        queue = by_queue(one, tiles_elsewhere(every, one.number))
-        halves[half].append({**queue, **by_chance(one, chosen.seeds)})
+        elsewhere, memory = known_elsewhere(every, one.number)
+        ways = (by_queue(one, elsewhere), by_queue(one, elsewhere, memory), by_chance(one, chosen.seeds))
+        halves[half].append({name: scores for way in ways for name, scores in way.items()})
     for title, scores in halves.items():
         if scores:
             show(title, scores)

@@ -45,7 +45,7 @@ class Examples(NamedTuple):
     Attributes
     ----------
     values : (n, d) float32 array
-        As `CellFeatures.standardised` gives them, relative to their own picture.
+        As `CellFeatures.standardised` gives them.
     scores : (n, minerals) float64 array
         The model's own log probabilities.
     classes : (n,) int array
