@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,16 @@ from cyclopts import App, CycloptsError, Parameter, validators
 
 from napari_ore_minerals import __version__
 from napari_ore_minerals.cli import areas, dataset, evaluate, foreign, learn, models, train
-from napari_ore_minerals.cli.console import as_json, fail, print_areas, sentence, tell, with_bar, write_png
+from napari_ore_minerals.cli.console import (
+    as_json,
+    fail,
+    print_areas,
+    sentence,
+    stoppable,
+    tell,
+    with_bar,
+    write_png,
+)
 from napari_ore_minerals.errors import ModelError, OreMineralsError
 from napari_ore_minerals.maps.records import ClassifyOptions
 
@@ -234,19 +244,24 @@ def info() -> int:
 
 
 def main() -> None:
-    """Run the command line; exit code 0, 1 for a wrong call, 2 where some pictures failed, 130 after Ctrl+C."""
+    """Run the command line; exit code 0, 1 for a wrong call, 2 where some pictures failed, 130 or 143 when stopped."""
     logging.getLogger("tifffile").setLevel(
         logging.CRITICAL
     )  # what is wrong with a file is said in a sentence
     try:
-        code = app(sys.argv[1:], result_action="return_value", exit_on_error=False)
+        with stoppable():
+            code = app(sys.argv[1:], result_action="return_value", exit_on_error=False)
     except CycloptsError:  # it was printed already
         code = 1
     except OreMineralsError as error:
         code = fail(sentence(error))
-    except KeyboardInterrupt:
+    except MemoryError as error:
+        code = fail(
+            f"there is not enough memory ({sentence(error)}): close other programs or take a smaller part"
+        )
+    except KeyboardInterrupt as stop:
         tell("stopped; finished results are kept")
-        code = 130
+        code = 128 + getattr(stop, "number", signal.SIGINT)
     sys.exit(code if isinstance(code, int) else 0)
 
 

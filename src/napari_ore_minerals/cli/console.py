@@ -20,6 +20,21 @@ if TYPE_CHECKING:
     from napari_ore_minerals.progress import Progress, Steps
 
 Result = TypeVar("Result")
+STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(KeyboardInterrupt):
+    """Somebody asked this process to end, by Ctrl+C or, as clusters do, by SIGTERM.
+
+    Attributes
+    ----------
+    number : int
+        Of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 def with_bar(steps: Steps[Result], title: str = "", *, update: Callable[[Any], None] | None = None) -> Result:
@@ -32,11 +47,11 @@ def with_bar(steps: Steps[Result], title: str = "", *, update: Callable[[Any], N
 
     from napari_ore_minerals.progress import run
 
-    with _held_interrupt() as interrupted, tqdm(desc=title, unit=" steps", leave=False, disable=None) as bar:
+    with _held_stop() as asked, tqdm(desc=title, unit=" steps", leave=False, disable=None) as bar:
 
         def show_step(progress: Progress) -> None:
-            if interrupted.is_set():
-                raise KeyboardInterrupt
+            if asked:
+                raise Stopped(asked[0])
             if progress.notice:
                 bar.write(progress.notice, file=sys.stderr)
             if update is not None and progress.update is not None:
@@ -55,26 +70,46 @@ def with_bar(steps: Steps[Result], title: str = "", *, update: Callable[[Any], N
 
 
 @contextmanager
-def _held_interrupt() -> Iterator[threading.Event]:
-    """Hold the first Ctrl+C until the next step, since Python loses one that hits a destructor.
+def stoppable() -> Iterator[None]:
+    """Let SIGTERM end this process as Ctrl+C does: what is half-written is tidied up."""
+
+    def stop(number: int, _frame: object) -> None:
+        raise Stopped(number)
+
+    with _handled(stop, signal.SIGTERM):
+        yield
+
+
+@contextmanager
+def _held_stop() -> Iterator[list[int]]:
+    """Hold the first Ctrl+C or SIGTERM until the next step, since Python loses one that hits a destructor.
 
     The second acts at once.
     """
-    held = threading.Event()
+    held: list[int] = []
+    usual = {number: signal.getsignal(number) for number in STOPS}
+
+    def hold(asked: int, _frame: object) -> None:
+        held.append(asked)
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+
+    with _handled(hold, *STOPS):
+        yield held
+
+
+@contextmanager
+def _handled(handler: Callable[[int, object], None], *numbers: signal.Signals) -> Iterator[None]:
+    """Let a function take signals; in another thread than the main one nothing changes."""
     if threading.current_thread() is not threading.main_thread():
-        yield held
+        yield
         return
-    usual = signal.getsignal(signal.SIGINT)
-
-    def hold(_number: int, _frame: object) -> None:
-        held.set()
-        signal.signal(signal.SIGINT, usual)
-
-    signal.signal(signal.SIGINT, hold)
+    usual = {number: signal.signal(number, handler) for number in numbers}
     try:
-        yield held
+        yield
     finally:
-        signal.signal(signal.SIGINT, usual)
+        for number, older in usual.items():
+            signal.signal(number, older)
 
 
 def print_areas(mineral_map: MineralMap, truth: Any = None) -> None:
