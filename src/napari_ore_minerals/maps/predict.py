@@ -18,6 +18,7 @@ from napari_ore_minerals.maps.checks import PictureCheck, check_map, check_scale
 from napari_ore_minerals.maps.mineral_map import EvidenceSum, MineralMap, label_cells
 from napari_ore_minerals.maps.records import ClassifyOptions, ModelRecord, PictureRecord, RunRecord
 from napari_ore_minerals.models.classifier import BatchSize, Classifier, Evidence
+from napari_ore_minerals.models.on_cpu import on_cpu
 from napari_ore_minerals.progress import Progress, Steps, run
 
 if TYPE_CHECKING:
@@ -176,6 +177,10 @@ class _Task:
             begun = time.perf_counter()
             try:
                 evidence = self._evidence(rest.pixels[:count])
+            except NotImplementedError as error:
+                self.classifier = on_cpu(self.classifier, error)
+                self._told.append(self.classifier.notices[-1])
+                continue
             except RuntimeError as error:
                 if not _out_of_memory(error):
                     raise
