@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 POLL_MS = 40
 CANCEL_SECONDS = 0.7
+SILENT_SECONDS = 30.0
+SILENT = "The classifier has said nothing for {:.0f} s: wait for it, or press Cancel and keep what is known so far."
 SIGNAL_NAMES = {
     -9: "killed, perhaps because memory ran out",
     -11: "crashed",
@@ -71,6 +73,7 @@ class Gathered:
     task: Task
     job: int
     begun: float = field(default_factory=monotonic)
+    heard: float = field(default_factory=monotonic)
     done: int = 0
     total: int = 0
     stopped: float | None = None
@@ -211,11 +214,18 @@ class Worker(QObject):  # type: ignore[misc]
             self._end_run()
             self._drop_child()
             self.cut_short.emit(running)
+        elif (
+            running is not None and running is self._running and monotonic() - running.heard > SILENT_SECONDS
+        ):
+            running.heard = monotonic()
+            self.noticed.emit(SILENT.format(SILENT_SECONDS))
         if self._running is None and not self._loading and not self._following:
             self._poll.stop()
 
     def _take(self, message: object) -> None:
         running = self._running
+        if running is not None:
+            running.heard = monotonic()
         if isinstance(message, Ready):
             self._loading = False
             self.ready.emit(message)

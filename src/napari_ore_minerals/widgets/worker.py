@@ -106,10 +106,8 @@ class Worker:
                     self._load(task)
             except OreMineralsError as error:
                 self._send(Failed(job, str(error)))
-            except MemoryError:
-                self._send(
-                    Failed(job, "There is not enough memory: close other programs or use a smaller batch.")
-                )
+            except MemoryError as error:
+                self._send(Failed(job, no_memory(error)))
             except RuntimeError as error:  # torch's own errors
                 self._send(Failed(job, f"The classifier failed: {first_line(error)}"))
 
@@ -220,6 +218,12 @@ class _Report:
             return
         self._send(Advance(self._job, self._done, self._total, tuple(self._cells), tuple(self._notices)))
         self._cells, self._notices, self._sent = [], [], time.monotonic()
+
+
+def no_memory(error: MemoryError) -> str:
+    """Say that memory ran out, and how much was asked for where that is known."""
+    asked = f" ({first_line(error)})" if str(error) else ""
+    return f"There is not enough memory{asked}: close other programs or use a smaller batch."
 
 
 def micrograph_of(pixels: RemotePixels, facts: PictureFacts) -> Micrograph:
