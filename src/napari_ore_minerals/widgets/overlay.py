@@ -86,7 +86,7 @@ class Overlay:
     @property
     def values(self) -> NDArray[np.uint8]:
         """The labels as they are shown, (rows, columns), with what was painted on them."""
-        if self.labels is None:
+        if self.labels is None or not self.fits:
             return self._shown
         return np.asarray(self.labels.data).reshape(self.grid.shape)
 
@@ -94,6 +94,12 @@ class Overlay:
     def fits(self) -> bool:
         """Whether the layer still has the cells of the map: users may give it other data."""
         return self.labels is None or np.asarray(self.labels.data).size == self._shown.size
+
+    def _holds(self, layer: Layer | None) -> bool:
+        """Whether a layer is in the viewer and still has the cells of the map."""
+        if layer is None or layer not in self._viewer.layers:
+            return False
+        return np.asarray(layer.data).size == self._shown.size
 
     @property
     def painted(self) -> NDArray[np.bool_]:
@@ -105,14 +111,14 @@ class Overlay:
         """Confidence of each cell that is known so far, (rows, columns)."""
         if self.map is not None:
             return self.map.confidence
-        if self.confidence is None:
+        if self.confidence is None or not self._holds(self.confidence):
             return np.zeros(self.grid.shape, np.float32)
         return np.asarray(self.confidence.data).reshape(self.grid.shape)
 
     def can_show(self, grid: TileGrid, minerals: MineralTable) -> bool:
         """Whether another result may take these layers: nothing was painted, and the layers fit."""
         same = grid == self.grid and minerals == self.minerals
-        return same and self.labels in self._viewer.layers and not self.painted.any()
+        return same and self._holds(self.labels) and not self.painted.any()
 
     def restart(self, placement: Placement) -> None:
         """Empty the layers for another result of the same picture, on the same grid."""
@@ -142,11 +148,11 @@ class Overlay:
         if self.labels is None:
             self._add_labels(labels)
             return
-        if self.labels in self._viewer.layers:
+        if self._holds(self.labels):
             self._write(labels)
         if self.confidence is None:
             self._add_confidence(confidence)
-        elif self.confidence in self._viewer.layers:
+        elif self._holds(self.confidence):
             np.asarray(self.confidence.data).reshape(self.grid.shape)[:] = confidence
             self.confidence.refresh()
 
@@ -157,8 +163,8 @@ class Overlay:
 
     def completing(self, mineral_map: MineralMap) -> Iterator[None]:
         """Show a finished map in steps, between which the viewer can draw."""
-        self.labels = self.labels if self.labels in self._viewer.layers else None
-        self.confidence = self.confidence if self.confidence in self._viewer.layers else None
+        self.labels = self.labels if self._holds(self.labels) else None
+        self.confidence = self.confidence if self._holds(self.confidence) else None
         while True:
             complete = self.labels is not None and self.confidence is not None
             self.show(mineral_map.labels, mineral_map.confidence, mineral_map.processed)
@@ -246,7 +252,7 @@ class Overlay:
             self.values[untouched] = mineral_map.labels[untouched]
             self.labels.refresh()
             forget_undo(self.labels)
-        if self.confidence is not None and self.confidence in self._viewer.layers:
+        if self.confidence is not None and self._holds(self.confidence):
             np.asarray(self.confidence.data).reshape(self.grid.shape)[:] = mineral_map.confidence
             self.confidence.refresh()
         self.show_heatmap(self.heatmap_code)
@@ -277,7 +283,7 @@ class Overlay:
     def discard(self) -> None:
         """Remove the layers, but not what the user painted on."""
         for layer in self.layers():
-            if layer is not self.labels or not self.painted.any():
+            if layer is not self.labels or (self.fits and not self.painted.any()):
                 self._viewer.layers.remove(layer)
 
     def _write(self, labels: NDArray[np.uint8]) -> None:
@@ -318,8 +324,8 @@ def _show_colorbar(event: Any) -> None:
 
 
 def forget_undo(labels: Labels) -> None:
-    """Empty the undo history, which would write old values into a new result; keeps the mode."""
-    mode = labels.mode
-    labels.editable = False
-    labels.editable = True
+    """Empty the undo history, which would write old values into a new result; keeps mode and lock."""
+    mode, editable = labels.mode, labels.editable
+    for state in (True, False, editable):  # napari empties it when a layer is made uneditable
+        labels.editable = state
     labels.mode = mode

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
@@ -32,6 +33,7 @@ PAUSE_MS = 20
 FEWEST_TILES_FOR_SPEED = 16
 REPLACED = "The picture was replaced while it was classified; the run was stopped."
 TOO_SOON = "Cancelled before the first tiles were classified."
+MOVED = " The picture was moved meanwhile: the result lies where it was when the run began."
 REMOVED = "The picture was removed while it was classified; the run was stopped."
 
 
@@ -204,12 +206,18 @@ class Session(QObject):  # type: ignore[misc]
         self.layers_changed.emit()
 
 
+def _was_moved(plan: Plan) -> bool:
+    """Whether the picture lies elsewhere than when the run began."""
+    now, then = transform_of(plan.layer), plan.picture.placement.transform
+    return any(
+        not np.array_equal(now[key], then[key]) for key in ("scale", "translate", "rotate", "shear", "affine")
+    )
+
+
 def _outcome(plan: Plan, mineral_map: MineralMap) -> str:
     """Say in one line what a run did."""
     run = mineral_map.run
-    took = duration(run.seconds)
+    took, moved = duration(run.seconds), MOVED if _was_moved(plan) else ""
     if run.complete:
-        return f"{run.tiles:,} tiles classified in {took} on {run.device.split(',')[0]}."
-    return (
-        f"Cancelled after {took}: {run.tiles:,} of {plan.tiles:,} tiles are kept, the rest is unclassified."
-    )
+        return f"{run.tiles:,} tiles classified in {took} on {run.device.split(',')[0]}.{moved}"
+    return f"Cancelled after {took}: {run.tiles:,} of {plan.tiles:,} tiles are kept, the rest is unclassified.{moved}"
