@@ -270,8 +270,12 @@ def test_the_bundled_model_is_listed(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.fault("W5", "W6")
 @pytest.mark.skipif(os.name == "nt", reason="SIGINT cannot be sent to one process on Windows")
-def test_an_interrupt_keeps_what_is_finished(micro_model: Path, tmp_path: Path, picture: np.ndarray) -> None:
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_keeps_what_is_finished(
+    micro_model: Path, tmp_path: Path, picture: np.ndarray, sent: signal.Signals, code: int
+) -> None:
     first, second = tmp_path / "1.png", tmp_path / "2.tif"
     Image.fromarray(picture).save(first)
     tifffile.imwrite(second, np.tile(picture, (40, 30, 1)), photometric="rgb", tile=(256, 256))
@@ -283,11 +287,11 @@ def test_an_interrupt_keeps_what_is_finished(micro_model: Path, tmp_path: Path, 
         while not finished.exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
         _, errors = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 130, errors
+    assert process.returncode == code, errors
     assert "finished results are kept" in errors
     assert "Traceback" not in errors
     assert {file.name for file in finished.iterdir()} == FILES

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,6 +70,25 @@ def test_an_interrupted_training_ends_as_one_that_was_not(split, tmp_path, chang
     assert [epoch.training_accuracy for epoch in whole.history] == [
         epoch.training_accuracy for epoch in broken.history
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.fault("T6")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_training_that_is_killed_at_30_steps_ends_as_one_that_was_not(tmp_path):
+    """Killed between steps and in the middle of writing a checkpoint; see training_victims.py."""
+    victims = Path(__file__).with_name("training_victims.py")
+    child = subprocess.run(
+        [sys.executable, str(victims), str(tmp_path), "30"],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert child.returncode == 0, child.stderr
+    kills, same = child.stdout.split()
+    assert int(kills) >= 30
+    assert same == "True"
 
 
 def test_without_what_a_checkpoint_holds_the_weights_differ(split, tmp_path):
