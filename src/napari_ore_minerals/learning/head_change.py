@@ -45,7 +45,8 @@ class Examples(NamedTuple):
     Attributes
     ----------
     values : (n, d) float32 array
-        As `CellFeatures.standardised` gives them.
+        As `CellFeatures.standardised` gives them; where there is a memory of other pictures, `CellFeatures.colours`
+        beside them.
     scores : (n, minerals) float64 array
         The model's own log probabilities.
     classes : (n,) int array

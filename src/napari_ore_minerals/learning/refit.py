@@ -83,6 +83,8 @@ def refitted_map(
     cells, places = np.argwhere(usable), np.cumsum(usable.ravel()).reshape(usable.shape) - 1
     scores = _own_scores(mineral_map, table)[usable]
     values = features.standardised(cells)
+    if memory is not None and len(memory.classes):
+        values = np.concatenate([values, features.colours(cells)], axis=1)
     _classes(mine, table)
     known = [one for one in mine if usable[one.cell]]
     where = np.array([places[one.cell] for one in known], np.intp)
@@ -107,7 +109,7 @@ def examples_of(
     corrections: Sequence[Correction],
     minerals: MineralTable | None = None,
 ) -> Examples:
-    """Turn the corrections of a map into examples, such as for the memory of later pictures."""
+    """Turn the corrections of a map into examples for the memory of other pictures."""
     table = mineral_map.minerals if minerals is None else minerals
     usable = mineral_map.processed & features.known
     mine = [
@@ -117,7 +119,8 @@ def examples_of(
     ]
     cells = np.array([one.cell for one in mine], np.intp).reshape(-1, 2)
     scores = _own_scores(mineral_map, table)[cells[:, 0], cells[:, 1]]
-    return Examples(features.standardised(cells), scores, _classes(mine, table))
+    values = np.concatenate([features.standardised(cells), features.colours(cells)], axis=1)
+    return Examples(values, scores, _classes(mine, table))
 
 
 def _classes(corrections: Sequence[Correction], minerals: MineralTable) -> NDArray[np.intp]:

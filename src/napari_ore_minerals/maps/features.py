@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PERCENTILES = (5, 25, 50, 75, 95)
 COLOURS = 6 * (2 + len(PERCENTILES))
-MIDDLE, STEP = 100.0, 16.0  # colours as they are, in steps of which some make another mineral
+MIDDLE, STEP = 100.0, 10.0  # colours as they are, in steps of which some make another mineral
 LARGEST_IN_MEMORY = 512 << 20
 _SIDE_PX = 28  # pixels of a tile that its colours are taken from, along one side
 _CELLS_AT_ONCE = 4096
@@ -78,7 +78,7 @@ class CellFeatures:
         self._moments = None
 
     def standardised(self, cells: NDArray[np.intp] | None = None) -> NDArray[np.float32]:
-        """Features and colours of cells, relative to the picture, and colours as they are.
+        """Features and colours of cells, each relative to the picture.
 
         Parameters
         ----------
@@ -87,26 +87,34 @@ class CellFeatures:
 
         Returns
         -------
-        (n, d + 2 * colours) float32 array
-            The first d + colours columns have mean 0 and variance 1 over all known cells of the picture; the
-            rows of features, and those of colours, have a mean square of 1 each, so that colours weigh as
-            much as features.  The others are the same colours in steps of `STEP` from `MIDDLE`, and mean the
-            same in every picture of one laboratory.
+        (n, d + colours) float32 array
+            Mean 0 and variance 1 over all known cells of the picture.  The rows of features, and those of
+            colours, have a mean square of 1 each, so that colours weigh as much as features.
         """
         wanted = np.argwhere(self.known) if cells is None else cells
         if self._features is None or not len(wanted):
-            return np.zeros((0, 2 * COLOURS), np.float32)
+            return np.zeros((0, COLOURS), np.float32)
         mean, spread = self._mean_and_spread()
         width = self._features.shape[-1]
         share = np.sqrt(np.r_[np.full(width, width), np.full(COLOURS, COLOURS)]).astype(np.float32)
         scale = 1 / (np.maximum(spread, 1e-6) * share)
-        values = np.empty((len(wanted), width + 2 * COLOURS), np.float32)
+        values = np.empty((len(wanted), width + COLOURS), np.float32)
         for start in range(0, len(wanted), _CELLS_AT_ONCE):
             part = slice(start, start + _CELLS_AT_ONCE)
-            raw = self._raw(wanted[part])
-            values[part, : width + COLOURS] = (raw - mean) * scale
-            values[part, width + COLOURS :] = (raw[:, width:] - MIDDLE) / (STEP * np.sqrt(COLOURS))
+            values[part] = (self._raw(wanted[part]) - mean) * scale
         return values
+
+    def colours(self, cells: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Colours of (n, 2) cells as they are, which mean the same in every picture of one laboratory.
+
+        Returns
+        -------
+        (n, colours) float32 array
+            In steps of `STEP` from `MIDDLE`, the weight of all together being that of one column.
+        """
+        rows, columns = cells.T
+        found: NDArray[np.float32] = (self._colours[rows, columns] - MIDDLE) / np.float32(STEP * COLOURS**0.5)
+        return found
 
     def _raw(self, cells: NDArray[np.intp]) -> NDArray[np.float32]:
         rows, columns = cells.T
