@@ -74,8 +74,8 @@ class ReducedPicture:
         width = min(large.width * factor, self._micrograph.width_px - left)
         rgb, finite = self._micrograph.read(Window(top, left, height, width))
         missing = ((0, large.height * factor - height), (0, large.width * factor - width))
+        known = np.ones((height, width), np.bool_) if finite is None else finite
         rgb = np.pad(rgb, (*missing, (0, 0)), mode="edge")
-        known = np.ones(rgb.shape[:2], np.bool_) if finite is None else finite
         whole = np.pad(known, missing, mode="edge")
         cut = (large.height, factor, large.width, factor)
         small = cv2.resize(rgb, (large.width, large.height), interpolation=cv2.INTER_AREA)
