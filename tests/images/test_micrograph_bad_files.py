@@ -170,7 +170,7 @@ def test_jpeg_named_tif_is_read_by_what_it_is(tmp_path: Path) -> None:
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match="no such file"):
         Micrograph.open(tmp_path / "absent.png")
-    with pytest.raises(PictureError, match="cannot be opened"):
+    with pytest.raises(PictureError, match="is a folder, but no Zarr array"):
         Micrograph.open(tmp_path)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ore_minerals.errors import PictureError
+from napari_ore_minerals.images.chunks import Chunks
 from napari_ore_minerals.images.layout import Layout
 from napari_ore_minerals.images.pixels import Window
 
@@ -56,16 +57,21 @@ class Plane(Protocol):
         """Values of a window, shape (height, width, channels)."""
         ...
 
+    def there(self, window: Window) -> NDArray[np.bool_] | None:
+        """Whether the source holds each pixel of a window, (height, width); None if it holds all."""
+        ...
+
 
 class ArrayPlane:
     """One picture inside an array.
 
     Blocks of a few chunks are kept, the least recently used first to go, up to 64 MiB (or two blocks, if
     they are larger, up to 512 MiB): neighbouring windows do not decode the same strip again.  Threads
-    that want the same block wait for the one that reads it.
+    that want the same block wait for the one that reads it.  `chunks` tells which are there, where some are not.
     """
 
-    def __init__(self, array: ArrayLike, layout: Layout, name: str) -> None:
+    def __init__(self, array: ArrayLike, layout: Layout, name: str, *, chunks: Chunks | None = None) -> None:
+        self._chunks = chunks
         shape = tuple(int(length) for length in array.shape)
         self._array, self._layout, self._name = array, layout, name
         self.height_px, self.width_px = shape[layout.rows], shape[layout.columns]
@@ -97,6 +103,10 @@ class ArrayPlane:
                 part = block[up - row_from : down - row_from, west - column_from : east - column_from]
                 values[up - top : down - top, west - left : east - left] = part
         return values
+
+    def there(self, window: Window) -> NDArray[np.bool_] | None:
+        """Whether the array holds each pixel of a window, (height, width); None if it holds all."""
+        return None if self._chunks is None else self._chunks.there(window)
 
     def _block(self, row: int, column: int) -> NDArray[Any]:
         with self._lock:

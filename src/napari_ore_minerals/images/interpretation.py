@@ -113,7 +113,12 @@ class InterpretedSource:
 
     def read(self, window: Window) -> Pixels:
         """Pixels of a window that lies inside the picture."""
-        return self.interpretation.pixels(self._plane.read(window))
+        pixels = self.interpretation.pixels(self._plane.read(window))
+        there = self._plane.there(window)
+        if there is None:
+            return pixels
+        pixels.rgb[~there] = 0
+        return Pixels(pixels.rgb, there if pixels.finite is None else there & pixels.finite)
 
 
 class _Sampled(NamedTuple):

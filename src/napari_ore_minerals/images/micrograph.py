@@ -14,6 +14,7 @@ import numpy as np
 
 from napari_ore_minerals.errors import OptionError, PictureError
 from napari_ore_minerals.images.blocks import ArrayPlane, reason
+from napari_ore_minerals.images.chunks import stored_chunks
 from napari_ore_minerals.images.interpretation import Colours, InterpretedSource, interpret
 from napari_ore_minerals.images.layout import guess_axes, layout_of
 from napari_ore_minerals.images.photographs import Opened, open_photograph
@@ -107,12 +108,13 @@ class Micrograph:
         um_per_px: float | None = None,
         options: ReadOptions = _AS_READ,
     ) -> Micrograph:
-        """Open a PNG, JPEG, BMP or TIFF file; TIFF files are read window by window.
+        """Open a PNG, JPEG, BMP or TIFF file or a Zarr folder; TIFF and Zarr are read window by window.
 
         Parameters
         ----------
         path : str or path
-            The file; what it is follows from its first bytes, not from its name.
+            The file; what it is follows from its first bytes, not from its name.  A folder is read as Zarr: an
+            array, or an OME-Zarr image.
         um_per_px : float, optional
             Micrometres per pixel; goes before what the file says.
         options : ReadOptions
@@ -126,6 +128,8 @@ class Micrograph:
             If an option does not fit the picture.
         """
         path = Path(path)
+        if path.is_dir():
+            return _open_zarr(path, um_per_px, options)
         opened = open_photograph(path) if _is_photograph(path) else _open_tiff(path, options)
         picture = cls._from_opened(opened, path.name, um_per_px, options)
         return replace(picture, path=path)
@@ -164,7 +168,7 @@ class Micrograph:
         shape = _shape(level, name)
         axes, guesses = guess_axes(shape, options, name)
         layout = layout_of(shape, axes, options, name)
-        plane = ArrayPlane(level, layout, name)
+        plane = ArrayPlane(level, layout, name, chunks=stored_chunks(level, layout))
         return cls._from_opened(Opened(plane, _array_colours(plane, name), guesses), name, um_per_px, options)
 
     @classmethod
@@ -186,10 +190,16 @@ class Micrograph:
         return replace(self, um_per_px=value, um_per_px_source=source, guesses=guesses)
 
     def fingerprint(self) -> str:
-        """SHA-256 of the size and of sampled windows, in hexadecimal: the same for the same RGB pixels."""
+        """SHA-256 of the size and of sampled windows, in hexadecimal: the same for the same RGB pixels.
+
+        Windows that cannot be read count as such.
+        """
         digest = hashlib.sha256(f"{self.height_px} x {self.width_px}".encode())
         for window in sample_windows(self.height_px, self.width_px):
-            digest.update(self.read(window).rgb.tobytes())
+            try:
+                digest.update(self.read(window).rgb.tobytes())
+            except PictureError:
+                digest.update(b"cannot be read")
         return digest.hexdigest()
 
 
@@ -219,6 +229,16 @@ def _what_instead(start: bytes) -> str:
     if not start.strip(b"\0"):
         return "starts with zeros, as a file that was not copied to its end"
     return "is no picture of a known kind"
+
+
+def _open_zarr(path: Path, um_per_px: float | None, options: ReadOptions) -> Micrograph:
+    from napari_ore_minerals.images.zarr_folders import open_zarr
+
+    levels, plain_options, told = open_zarr(path, options)
+    picture = Micrograph.from_array(levels, name=path.name, um_per_px=um_per_px, options=plain_options)
+    if um_per_px is None and told is not None:
+        picture = picture.with_scale(told, "OME metadata")
+    return replace(picture, path=path)
 
 
 def _open_tiff(path: Path, options: ReadOptions) -> Opened:

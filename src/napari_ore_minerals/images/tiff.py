@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_ore_minerals.errors import OptionError, PictureError
 from napari_ore_minerals.images.blocks import MAX_BLOCK_BYTES, READ_ERRORS, ArrayLike, ArrayPlane, reason
+from napari_ore_minerals.images.chunks import Chunks
 from napari_ore_minerals.images.interpretation import Colours
 from napari_ore_minerals.images.layout import Layout, layout_of
 from napari_ore_minerals.images.photographs import Opened, check_expansion
@@ -73,7 +74,9 @@ def _open(tiff: tifffile.TiffFile, path: Path, options: ReadOptions) -> Opened:
     pixels = ome_pixels(tiff.ome_metadata or "", number) if tiff.is_ome else {}
     channels = 1 if layout.channels is None else shape[layout.channels]
     colours = _colours(level.keyframe, channels, _told_bits(level.keyframe, pixels), name)
-    plane: ArrayPlane | TurnedPlane = ArrayPlane(_array(level, path), layout, name)
+    plane: ArrayPlane | TurnedPlane = ArrayPlane(
+        _array(level, path), layout, name, chunks=_stored_tiles(level, layout)
+    )
     orientation = int(level.keyframe.tags.valueof("Orientation", default=1))
     if 2 <= orientation <= 8:
         plane = TurnedPlane(plane, orientation)
@@ -159,6 +162,23 @@ def _check_pieces(part: tifffile.TiffPage | tifffile.TiffFrame, page: tifffile.T
     beyond = (starts + counts > part.parent.filehandle.size).any()
     if beyond or absent.all() or (too_few and not page.is_tiled):
         raise PictureError(f"{name}: is cut off, its pixels are not in the file; copy or save it anew.")
+
+
+def _stored_tiles(level: tifffile.TiffPageSeries, layout: Layout) -> Chunks | None:
+    """Which tiles the file holds; None if all, or if it has strips."""
+    page = level.keyframe
+    if not page.is_tiled or level.dataoffset is not None:
+        return None
+    present = np.ones(page.chunked, np.bool_)
+    for part in _pages(level, layout):
+        if part is not None:
+            sizes = np.zeros(present.size)
+            sizes[: len(part.databytecounts)] = part.databytecounts
+            present &= (sizes > 0).reshape(present.shape)
+    rows, columns = page.axes.index("Y"), page.axes.index("X")
+    others = tuple(axis for axis in range(present.ndim) if axis not in (rows, columns))
+    whole = np.asarray(present.all(axis=others), np.bool_)
+    return None if whole.all() else Chunks(page.chunks[rows], page.chunks[columns], whole)
 
 
 def _is_raw(level: tifffile.TiffPageSeries) -> bool:

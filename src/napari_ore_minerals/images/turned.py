@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from napari_ore_minerals.images.blocks import Plane
@@ -28,13 +29,22 @@ class TurnedPlane:
 
     def read(self, window: Window) -> NDArray[Any]:
         """Values of an upright window, shape (height, width, channels)."""
+        return self._upright(self._plane.read(self._stored(window)))
+
+    def there(self, window: Window) -> NDArray[np.bool_] | None:
+        """Whether the plane holds each pixel of an upright window, (height, width); None if it holds all."""
+        found = self._plane.there(self._stored(window))
+        return None if found is None else self._upright(found)
+
+    def _stored(self, window: Window) -> Window:
         row, column, height, width = window
         if self._up:
             row = self.height_px - row - height
         if self._left:
             column = self.width_px - column - width
-        stored = Window(column, row, width, height) if self._swapped else Window(row, column, height, width)
-        values = self._plane.read(stored)
+        return Window(column, row, width, height) if self._swapped else Window(row, column, height, width)
+
+    def _upright(self, values: NDArray[Any]) -> NDArray[Any]:
         if self._swapped:
             values = values.swapaxes(0, 1)
         return values[:: -1 if self._up else 1, :: -1 if self._left else 1]
