@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import hashlib
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from .corrections import merged
 from .dataset import TileSamples, joined
 from .fine_tune_options import FineTuneOptions
 from .going_back import go_as_far_as_nothing_is_forgotten
+from .head_start import fit_head, quieten_new_minerals
 from .replay import Replay, bounded_memory, packed_tiles, replay_steps, without_places
 from .training import TrainResult, train_steps
 from .weights import initial_network
@@ -154,13 +156,16 @@ def fine_tune_steps(
     before = scores_of(before_model, lessons.held_out, replay.checked)
     torch.manual_seed(options.seed)
     network = initial_network(card.architecture, len(minerals), parent, minerals=minerals)
+    quieten_new_minerals(network, samples, [mineral.name for mineral in card.minerals])
+    beginning = copy.deepcopy(network)
+    fit_head(network, lessons.taught, replay.learnt, (card.mean, card.std))
     trained = yield from train_steps(
         network, lessons.samples, lessons.validation, options.training(), normalisation=(card.mean, card.std)
     )
     memory = _memory(lessons, minerals, options)
     new = _card(card, minerals, trained, options, memory, len(samples))
     taught = Classifier(new, trained.network, device=options.device, precision=options.precision)
-    go_as_far_as_nothing_is_forgotten(taught, network, replay.chosen, before_model)
+    go_as_far_as_nothing_is_forgotten(taught, beginning, replay.chosen, before_model)
     after = scores_of(taught, lessons.held_out, replay.checked)
     keep, why = verdict(before, after)
     new = new.model_copy(update={"metrics": _metrics(after)})

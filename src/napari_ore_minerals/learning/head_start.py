@@ -1,0 +1,104 @@
+"""A head start: before a network is fine-tuned, its last layer is fitted to what it is about to learn.
+
+Training that begins with a head which answers at random spoils the features below it (Kumar et al. 2022, ICLR:
+first the linear layer, then the rest).  The fit is that of `head_change`, which moves the parent's own head.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from .head_change import Examples, RefitOptions, fitted_change, log_softmax
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from .dataset import TileSamples
+
+OPTIONS = RefitOptions(freedom=100.0, bias_freedom=10.0, memory_weight=3.0)  # as measured on LumenStone
+NEW_BIAS = -2.3  # of a mineral that the parent does not know, before it is taught: log 0.1
+_AT_ONCE = 32
+
+
+def quieten_new_minerals(network: nn.Module, samples: TileSamples, known: Collection[str]) -> None:
+    """Let a network answer minerals that its parent does not know nowhere, until it learns them.
+
+    Parameters
+    ----------
+    network
+        With an output for each mineral of `samples`.
+    known
+        Names of the parent's minerals.
+    """
+    head = network.get_classifier()  # type: ignore[operator]
+    names = {name.casefold() for name in known}
+    with torch.no_grad():
+        for index, mineral in enumerate(samples.minerals):
+            if mineral.name.casefold() not in names:
+                head.weight[index] = 0.0
+                head.bias[index] = NEW_BIAS
+
+
+def fit_head(
+    network: nn.Module,
+    taught: TileSamples,
+    earlier: TileSamples,
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]],
+) -> None:
+    """Fit the last layer to corrections and earlier tiles, on features as they are.
+
+    Parameters
+    ----------
+    network
+        Its last layer is changed.
+    taught, earlier
+        In the minerals of its outputs; of the earlier ones, those of one clear mineral count.
+    normalisation
+        Mean and std of the model's card.
+
+    Raises
+    ------
+    TrainingError
+        If a feature is not finite.
+    """
+    earlier = earlier.select(earlier.clear())
+    both = [_features(network, part, normalisation) for part in (taught, earlier)]
+    every = np.concatenate(both)
+    mean, spread = every.mean(axis=0), np.maximum(every.std(axis=0), 1e-6) * np.sqrt(every.shape[1])
+    head = network.get_classifier()  # type: ignore[operator]
+    weights, bias = (one.detach().cpu().numpy().astype(np.float64) for one in (head.weight, head.bias))
+    examples = [
+        Examples(
+            ((values - mean) / spread).astype(np.float32), log_softmax(values @ weights.T + bias), part.labels
+        )
+        for values, part in zip(both, (taught, earlier), strict=True)
+    ]
+    change = fitted_change(examples[0], examples[1], OPTIONS)
+    moved = change.weights / spread[:, np.newaxis]
+    with torch.no_grad():
+        head.weight += torch.from_numpy(moved.T).to(head.weight)
+        head.bias += torch.from_numpy(change.bias - mean @ moved).to(head.bias)
+
+
+def _features(
+    network: nn.Module,
+    samples: TileSamples,
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]],
+) -> NDArray[np.float64]:
+    """What the last layer is given for each tile, (n, d)."""
+    mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in normalisation)
+    found = [torch.zeros(0, network.get_classifier().in_features)]  # type: ignore[operator]
+    network.eval()
+    with torch.inference_mode():
+        for start in range(0, len(samples), _AT_ONCE):
+            tiles = np.ascontiguousarray(samples.tiles[start : start + _AT_ONCE])
+            pixels = (torch.from_numpy(tiles).permute(0, 3, 1, 2).float() / 255.0 - mean) / std
+            maps = network.forward_features(pixels)  # type: ignore[operator]
+            found.append(network.forward_head(maps, pre_logits=True))  # type: ignore[operator]
+    return torch.cat(found).double().numpy()
