@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -322,3 +323,14 @@ def test_help_is_quick() -> None:
         subprocess.run(command("--help"), capture_output=True, check=True)
         seconds.append(time.perf_counter() - begun)
     assert min(seconds) < 1.5
+
+
+def test_another_calibration_of_a_model_is_not_taken_for_the_same_result(
+    pictures: list[Path], micro_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("classify", pictures[0], "--model", micro_model) == 0
+    calibrated = shutil.copytree(micro_model, tmp_path / "calibrated")
+    card = json.loads((calibrated / "card.json").read_text(encoding="utf-8"))
+    (calibrated / "card.json").write_text(json.dumps(card | {"temperature": 0.25}), encoding="utf-8")
+    assert call("classify", pictures[0], "--model", calibrated) == 2
+    assert "differs in calibration" in capsys.readouterr().err

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from napari_ore_minerals.errors import DatasetError
+from napari_ore_minerals.images.pixels import Window
 from napari_ore_minerals.learning.collection import TileDataset, TileLabel
 from napari_ore_minerals.learning.sorting import ALL, NOTHING, SEVERAL
 from napari_ore_minerals.learning.sorting_journal import SortingJournal, resume, save
+from napari_ore_minerals.learning.tile_cache import picture_path
 from napari_ore_minerals.widgets.sheet import Sheet
+from napari_ore_minerals.widgets.tile_context import Photographs
 from napari_ore_minerals.widgets.tile_pages import PAGES_KEPT, SEVERAL_COLOUR, Drawn, TileReader
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_ore_minerals.learning.sorting import Change
     from napari_ore_minerals.minerals import MineralTable
 
@@ -59,6 +66,7 @@ class Sitting:
         self.advance, self.shown = True, ALL
         self.sheet = Sheet(self.sorting.tiles)
         self.reader = TileReader(dataset, kept=PAGES_KEPT * self.sheet.per_page)
+        self.photographs = Photographs()
         self.acts = {
             "unsure": self.unsure,
             "several": self.several,
@@ -153,10 +161,16 @@ class Sitting:
             found.append(Drawn(self.reader.get(tile), text, colour, not label.sure))
         return found
 
-    def unread(self) -> tuple[str, ...]:
-        """Tiles that should be read next: the current page, then the next one, then the one before."""
-        pages = (self.sheet.on_page(self.sheet.page + step) for step in (0, 1, -1, 2))
-        return next((page for page in pages if not self.reader.has(page)), ())
+    def next_to_read(self) -> Callable[[], str] | None:
+        """What to read next, in a thread: the current page, the photograph of the current tile, pages around."""
+        for step in (0, 1, -1, 2):
+            page = self.sheet.on_page(self.sheet.page + step)
+            if not self.reader.has(page):
+                return partial(self.reader.read, page)
+            path = self._photograph()
+            if path is not None and not self.photographs.has(path):
+                return partial(self.photographs.read, path)
+        return None
 
     def about(self) -> str:
         """Tell which tile is the current one, and what is said of it."""
@@ -169,6 +183,16 @@ class Sitting:
         deposit = f" · {facts['deposit']}" if facts["deposit"] else ""
         where = f"row {facts['row_px']:,} px, column {facts['column_px']:,} px"
         return f"<b>{said}</b><br>{facts['photograph']}{deposit} · {where}"
+
+    def context(self) -> NDArray[np.uint8] | None:
+        """The photograph of the current tile, small, with the tile outlined; None while it is not read."""
+        path = self._photograph()
+        if path is None:
+            return None
+        facts = self._facts.loc[self.sheet.tile]
+        side = self.sorting.dataset.tile_px
+        window = Window(int(str(facts["row_px"])), int(str(facts["column_px"])), side, side)
+        return self.photographs.around(path, window)
 
     def saving(self) -> Saving | None:
         """What is not in the dataset's files yet; None if nothing."""
@@ -193,6 +217,11 @@ class Sitting:
                 self.saved(saving.write())
         finally:
             self.journal.close()
+
+    def _photograph(self) -> Path | None:
+        if self.sheet.tile is None:
+            return None
+        return picture_path(self.sorting.dataset.folder, str(self._facts.loc[self.sheet.tile]["picture"]))
 
     def _decide(self, tile: str, label: TileLabel) -> None:
         was_sorted, self._last = self.sorting.is_sorted(tile), TileLabel(label.mineral, several=label.several)

@@ -194,24 +194,22 @@ class SortingDock(QWidget):  # type: ignore[misc]
             return
         self.sheet.draw(sitting.sheet, sitting.drawn())
         self.panel.show_state(sitting.sorting, sitting.sheet, sitting.about())
+        self.panel.show_context(sitting.context())
         self.save_button.setEnabled(sitting.saving() is not None)
         self._read()
 
     def _read(self) -> None:
-        """Read the current page, then those around it, one at a time."""
-        sitting = self.sitting
-        if sitting is None or self.pictures.busy:
-            return
-        tiles = sitting.unread()
-        if tiles:
-            self.pictures.run(partial(sitting.reader.read, tiles), partial(self._have_read, tiles))
+        """Read what is looked at and what may be looked at next, one at a time."""
+        reading = None if self.sitting is None or self.pictures.busy else self.sitting.next_to_read()
+        if reading is not None:
+            self.pictures.run(reading, self._have_read)
 
-    def _have_read(self, tiles: tuple[str, ...], problem: str) -> None:
+    def _have_read(self, problem: str) -> None:
         if problem:
             self.status.complain(problem)
-        sitting = self.sitting
-        if sitting is not None and tiles == sitting.sheet.on_page(sitting.sheet.page):
-            self.sheet.draw(sitting.sheet, sitting.drawn())
+        if self.sitting is not None:
+            self.sheet.draw(self.sitting.sheet, self.sitting.drawn())
+            self.panel.show_context(self.sitting.context())
         self._read()
 
     def _sync_journal(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtGui import QColor
+from qtpy.QtGui import QColor, QImage, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -29,6 +29,9 @@ from napari_ore_minerals.learning.sorting import ALL, SEVERAL, TO_SORT, UNSURE
 from napari_ore_minerals.widgets.mineral_table import SWATCH_PX, swatch
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_ore_minerals.learning.sorting import Sorting
     from napari_ore_minerals.widgets.sheet import Sheet
 
@@ -130,13 +133,15 @@ class SortingPanel(QWidget):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self.bar, self.progress, self.tile = QProgressBar(), QLabel(), QLabel()
+        self.bar, self.progress, self.tile, self.context = QProgressBar(), QLabel(), QLabel(), QLabel()
         self.shown, self.page, self.minerals, self.name = QComboBox(), QLabel(), MineralKeys(), QLineEdit()
         self.advance = QCheckBox("Go on to the next tile after a label")
         self.buttons = {name: QPushButton(title) for name, title, _ in ACTIONS}
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(6)
         self.tile.setWordWrap(True)
+        self.context.setToolTip("Where the current tile lies in its photograph")
+        self.context.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         self.tile.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.advance.setChecked(True)
         self.advance.setToolTip("While sorting, the next tile is the next one without a label")
@@ -163,6 +168,13 @@ class SortingPanel(QWidget):  # type: ignore[misc]
         self.buttons["redo"].setEnabled(sorting.can_redo)
         for name in ("unsure", "several", "unlabel", "fill"):
             self.buttons[name].setEnabled(label is not None)
+
+    def show_context(self, picture: NDArray[np.uint8] | None) -> None:
+        """Show where the current tile lies in its photograph; what is shown stays while that is read."""
+        if picture is not None:
+            height, width, _ = picture.shape
+            image = QImage(picture.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
+            self.context.setPixmap(QPixmap.fromImage(image))
 
     def offer(self, sorting: Sorting, chosen: str) -> None:
         """List what can be looked at, with counts."""
@@ -206,5 +218,5 @@ class SortingPanel(QWidget):  # type: ignore[misc]
         keys = QLabel(KEYS_TOLD)
         keys.setWordWrap(True)
         keys.setStyleSheet("color: #9a9a9a")
-        for widget in (self.advance, keys, self.tile):
+        for widget in (self.tile, self.context, self.advance, keys):
             column.addWidget(widget)
