@@ -242,10 +242,13 @@ import sys
 from pathlib import Path
 import torch
 from napari_ore_minerals.models.store import load_network
-folder = Path(sys.argv[1])
+folder, plain = Path(sys.argv[1]), torch.nn.Module.load_state_dict
+def cut(*given, **options):
+    with open(folder / "model.safetensors", "r+b") as file:
+        file.truncate(0)
+    return plain(*given, **options)
+torch.nn.Module.load_state_dict = cut
 card, network = load_network(folder)
-with open(folder / "model.safetensors", "r+b") as file:
-    file.truncate(0)
 with torch.inference_mode():
     answer = network(torch.zeros(1, 3, 32, 32))
 print(bool(torch.isfinite(answer).all()))

@@ -231,6 +231,7 @@ def test_a_killed_process_is_one_message_and_the_next_run_works(
     assert viewer.layers["PS-07 minerals"].metadata[MAP_KEY].run.complete
 
 
+@pytest.mark.fault("L1")
 def test_picture_deleted_in_the_middle(
     viewer: Any, add_dock: AddDock, qtbot: Any, large_picture: np.ndarray
 ) -> None:
@@ -248,6 +249,7 @@ def test_picture_deleted_in_the_middle(
     assert viewer.layers["PS-07 minerals"].data.shape == (2, 2)
 
 
+@pytest.mark.fault("L3")
 def test_pixels_replaced_in_the_middle(
     viewer: Any, add_dock: AddDock, qtbot: Any, large_picture: np.ndarray
 ) -> None:
@@ -261,6 +263,7 @@ def test_pixels_replaced_in_the_middle(
     assert "replaced" in dock.status.text()
 
 
+@pytest.mark.fault("L2", "L4", "L5", "L8")
 def test_all_kinds_of_things_in_the_middle(
     viewer: Any, add_dock: AddDock, qtbot: Any, large_picture: np.ndarray
 ) -> None:
@@ -279,6 +282,7 @@ def test_all_kinds_of_things_in_the_middle(
     assert viewer.layers["PS-07 minerals"].metadata[MAP_KEY].run.complete
 
 
+@pytest.mark.fault("V1")
 def test_viewer_closed_in_the_middle(
     make_napari_viewer: Any, add_dock: AddDock, qtbot: Any, large_picture: np.ndarray
 ) -> None:
@@ -291,6 +295,7 @@ def test_viewer_closed_in_the_middle(
     qtbot.waitUntil(lambda: gone(process), timeout=2 * SECONDS)
 
 
+@pytest.mark.fault("V2", "L7")
 def test_dock_closed_in_the_middle_and_opened_again(
     viewer: Any, add_dock: AddDock, qtbot: Any, picture: np.ndarray, large_picture: np.ndarray
 ) -> None:
@@ -307,6 +312,7 @@ def test_dock_closed_in_the_middle_and_opened_again(
     run(add_dock(viewer), qtbot)
 
 
+@pytest.mark.fault("V3")
 def test_two_viewers(make_napari_viewer: Any, add_dock: AddDock, qtbot: Any, picture: np.ndarray) -> None:
     one, other = make_napari_viewer(), make_napari_viewer()
     docks = [add_dock(one), add_dock(other)]

@@ -161,6 +161,7 @@ def test_the_button_says_what_it_costs_and_the_command_does_the_same(
     assert command.endswith("--depth head --device cpu")
 
 
+@pytest.mark.fault("T2")
 def test_too_little_to_learn_from_is_said_before_a_click(new_panel: Callable[..., FineTunePanel]) -> None:
     panel = new_panel(said=1)
     assert (panel.words.text(), panel.bar.button.isEnabled()) == (FIRST, False)
@@ -279,6 +280,7 @@ def test_a_killed_process_is_told_and_loses_nothing(
     assert panel.bar.button.isEnabled()
 
 
+@pytest.mark.fault("T5")
 def test_a_worse_version_is_saved_but_not_used_and_says_why(
     new_panel: Callable[..., FineTunePanel], store: ModelStore, qtbot: Any
 ) -> None:

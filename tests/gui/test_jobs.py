@@ -21,6 +21,7 @@ from napari_ore_minerals.maps.predict import classify
 from napari_ore_minerals.maps.records import ClassifyOptions
 from napari_ore_minerals.models.card import read_card
 from napari_ore_minerals.models.classifier import Classifier
+from napari_ore_minerals.widgets import jobs
 from napari_ore_minerals.widgets.input_form import grid_over
 from napari_ore_minerals.widgets.jobs import Gathered, Task, Worker
 from napari_ore_minerals.widgets.messages import Load, MapKey
@@ -93,6 +94,7 @@ def test_the_result_is_that_of_the_core(
     assert worker.process_id == process_id, "the process stays warm"
 
 
+@pytest.mark.fault("W10")
 def test_cancel_keeps_what_is_known_within_a_second(
     start: Start, qtbot: Any, micro_model: Path, large_picture: np.ndarray
 ) -> None:
@@ -113,6 +115,7 @@ def test_cancel_keeps_what_is_known_within_a_second(
     assert known[states[0].processed].all()
 
 
+@pytest.mark.fault("W10", "W11")
 def test_cancel_of_a_process_that_hangs_kills_it_and_keeps_the_cells(
     start: Start, qtbot: Any, micro_model: Path, large_picture: np.ndarray
 ) -> None:
@@ -128,6 +131,7 @@ def test_cancel_of_a_process_that_hangs_kills_it_and_keeps_the_cells(
     assert not worker.busy
 
 
+@pytest.mark.fault("W2", "W3", "W7")
 @pytest.mark.parametrize(
     ("what", "said"),
     [
@@ -149,6 +153,8 @@ def test_a_failure_is_one_message_and_the_next_run_works(
     assert [name for name, _ in ends] == ["failed"]
     assert said in ends[0][1]
     assert not worker.busy
+    stays_warm = "RuntimeError" in what or "MemoryError" in what
+    assert (worker.process_id is not None) == stays_warm
     if "kill" not in what:
         return
     worker._command = start()._command
@@ -157,6 +163,7 @@ def test_a_failure_is_one_message_and_the_next_run_works(
     assert len(ends) == 2
 
 
+@pytest.mark.fault("W1")
 def test_out_of_memory_goes_on_with_smaller_batches(
     start: Start, qtbot: Any, micro_model: Path, picture: np.ndarray
 ) -> None:
@@ -167,6 +174,43 @@ def test_out_of_memory_goes_on_with_smaller_batches(
         worker.classify(task(micro_model, picture, batch_size=8))
     assert found.args[0].run.complete
     assert any("batches of 4" in text for text in told)
+
+
+@pytest.mark.fault("W8")
+def test_a_storm_of_warnings_is_no_notice_and_changes_nothing_here(
+    start: Start, qtbot: Any, micro_model: Path, picture: np.ndarray
+) -> None:
+    import warnings
+
+    before, told = (warnings.showwarning, warnings.filters[:]), []
+    worker = start(
+        "import warnings as w; w.simplefilter('always'); [w.warn(f'no {n}') for n in range(10_000)]"
+    )
+    worker.noticed.connect(told.append)
+    with qtbot.waitSignal(worker.finished, timeout=LONG) as found:
+        worker.classify(task(micro_model, picture, batch_size=4))
+    assert found.args[0].run.complete
+    assert not told
+    assert (warnings.showwarning, warnings.filters[:]) == before
+
+
+@pytest.mark.fault("W11")
+def test_a_process_that_says_nothing_is_told_and_cancel_still_answers(
+    start: Start, qtbot: Any, micro_model: Path, large_picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert jobs.SILENT_SECONDS <= 30
+    worker, told = start("time.sleep(60)"), []
+    worker.noticed.connect(told.append)
+    with qtbot.waitSignal(worker.advanced, timeout=LONG):
+        worker.classify(task(micro_model, large_picture, batch_size=4))
+    assert not told
+    monkeypatch.setattr(jobs, "SILENT_SECONDS", 0.4)
+    qtbot.waitUntil(lambda: bool(told), timeout=5 * SECONDS)
+    assert "said nothing" in told[0]
+    assert "Cancel" in told[0]
+    with qtbot.waitSignal(worker.cut_short, timeout=2 * SECONDS) as found:
+        worker.cancel()
+    assert found.args[0].processed.any()
 
 
 def test_killed_from_outside(start: Start, qtbot: Any, micro_model: Path, large_picture: np.ndarray) -> None:
@@ -227,6 +271,7 @@ def test_two_workers_do_not_disturb_each_other(
     assert [name for name, _ in other_ends] == ["failed"]
 
 
+@pytest.mark.fault("W9")
 def test_a_second_run_is_refused_while_one_runs(
     start: Start, qtbot: Any, micro_model: Path, picture: np.ndarray
 ) -> None:
@@ -241,6 +286,7 @@ def test_a_second_run_is_refused_while_one_runs(
     assert any("already" in text for text in told)
 
 
+@pytest.mark.fault("V1")
 def test_closing_ends_the_process(
     start: Start, qtbot: Any, micro_model: Path, large_picture: np.ndarray
 ) -> None:
@@ -252,6 +298,7 @@ def test_closing_ends_the_process(
     qtbot.waitUntil(lambda: gone(process_id), timeout=2 * SECONDS)
 
 
+@pytest.mark.fault("V1")
 def test_the_process_ends_with_the_viewers(tmp_path: Path, micro_model: Path) -> None:
     """A viewer that is killed leaves no classifier behind."""
     import subprocess

@@ -103,6 +103,7 @@ def test_hover_over_the_heatmap_names_the_mineral(overlay: Overlay, mineral_map:
     assert mineral_map.minerals.by_code(int(mineral_map.labels[row, column])).name in status["value"]
 
 
+@pytest.mark.fault("L6")
 def test_painting_while_tiles_arrive_is_kept(viewer: ViewerModel, mineral_map: MineralMap) -> None:
     placement = picture_of(viewer.layers[0]).placement
     overlay = Overlay(viewer, "PS-07", mineral_map.grid, mineral_map.minerals, placement)
@@ -156,6 +157,7 @@ def test_the_exported_map_is_the_one_on_the_screen(overlay: Overlay, mineral_map
     assert unknown.labels[1, 2] == 0
 
 
+@pytest.mark.fault("L5")
 def test_deleted_layers_come_back_with_the_result(
     viewer: ViewerModel, overlay: Overlay, mineral_map: MineralMap
 ) -> None:

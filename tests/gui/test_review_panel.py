@@ -142,6 +142,7 @@ def another_layer_keeps_its_keys(dock: ClassifyDock, viewer: Any, qtbot: Any) ->
     assert panel.review is None, "a review ends with its map"
 
 
+@pytest.mark.fault("V1")
 def test_a_viewer_closed_while_training_takes_the_process_along(
     dock: ClassifyDock, viewer: Any, qtbot: Any
 ) -> None:

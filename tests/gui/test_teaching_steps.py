@@ -213,6 +213,7 @@ def _between(acts: Iterator[Callable[[], object]]) -> Callable[..., Iterator[Non
     return callback
 
 
+@pytest.mark.fault("T3")
 def test_labels_that_are_no_mineral_are_pointed_out_and_not_learnt(desk: Desk, first: Made) -> None:
     overlay, told = desk.show(first), []
     desk.teaching.failed.connect(told.append)
@@ -285,6 +286,7 @@ def test_a_run_that_was_killed_cannot_be_taught_and_says_nothing(desk: Desk, fir
     assert not told
 
 
+@pytest.mark.fault("L5")
 def test_other_data_on_the_layer_is_no_stroke(desk: Desk, first: Made) -> None:
     overlay = desk.show(first)
     assert overlay.labels is not None
@@ -300,6 +302,7 @@ def test_other_data_on_the_layer_is_no_stroke(desk: Desk, first: Made) -> None:
     assert len(desk.teaching.corrections) == 2
 
 
+@pytest.mark.fault("D1")
 def test_what_the_disk_refused_is_written_with_the_next_stroke(
     desk: Desk, first: Made, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

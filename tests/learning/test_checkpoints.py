@@ -41,6 +41,7 @@ def same_weights(first: TrainResult, second: TrainResult) -> bool:
     return all(one == other and torch.equal(a, b) for (one, a), (other, b) in pairs)
 
 
+@pytest.mark.fault("T6")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -144,6 +145,7 @@ def test_only_the_best_weights_of_now_are_kept(split, tmp_path):
     }
 
 
+@pytest.mark.fault("D1")
 def test_a_full_disk_leaves_the_older_checkpoint_whole(split, tmp_path, monkeypatch):
     training = steps(split, SHORT, Checkpoints(tmp_path, 0.0))
     for _ in range(6):
@@ -182,6 +184,7 @@ def test_orphans_of_killed_writers_are_swept(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
+@pytest.mark.fault("W1", "W3")
 @pytest.mark.parametrize(
     ("title", "error", "words"),
     [

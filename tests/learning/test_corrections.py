@@ -233,6 +233,7 @@ def test_what_codes_meant_when_it_was_said_holds(tmp_path: Path) -> None:
     assert [one.code for one in journal.read(PICTURE).corrections] == [3, 7, 5]
 
 
+@pytest.mark.fault("T4")
 def test_tables_are_brought_together_by_name() -> None:
     assert merged(DEFAULT_MINERALS, DEFAULT_MINERALS) == (
         DEFAULT_MINERALS,

@@ -179,6 +179,7 @@ def test_a_disk_that_refuses_leaves_a_folder_to_go_on_with(whole, tmp_path, monk
     assert weights(tmp_path) == weights(whole)
 
 
+@pytest.mark.fault("T1")
 def test_a_loss_that_is_not_finite_ends_a_run_in_one_sentence(tmp_path, monkeypatch):
     usual = trainer.soft_cross_entropy
 
@@ -215,6 +216,7 @@ def test_weights_that_cannot_be_had_leave_no_folder(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.fault("T2")
 def test_minerals_without_tiles_are_told_with_counts(tmp_path):
     one = ColouredTiles(MineralTable.of(PAPER_MINERALS.minerals[:1]))
     with pytest.raises(DatasetError, match=r"at least two minerals; .* has 60 of arsenopyrite"):

@@ -126,6 +126,7 @@ def test_a_folder_that_is_no_result_is_never_replaced(mapped: MineralMap, tmp_pa
     assert (tmp_path / "r" / "thesis.docx").read_text() == "years of work"
 
 
+@pytest.mark.fault("D1")
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_full_disk_leaves_everything_as_it_was(
     mapped: MineralMap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool

@@ -128,6 +128,7 @@ def test_updates_add_up_to_the_map(picture: np.ndarray, classifier: Classifier, 
     assert len(done) == -(-mapped.grid.tile_count // 3)
 
 
+@pytest.mark.fault("W10")
 def test_what_was_computed_before_a_stop_is_kept(picture: np.ndarray, classifier: Classifier) -> None:
     micrograph = Micrograph.from_array(picture)
     whole = classify(micrograph, classifier)
@@ -166,6 +167,7 @@ def test_tiles_in_view_come_first(classifier: Classifier) -> None:
     steps.close()
 
 
+@pytest.mark.fault("W1")
 def test_running_out_of_memory_halves_the_batch_and_goes_on(
     picture: np.ndarray, micro_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +187,7 @@ def test_running_out_of_memory_halves_the_batch_and_goes_on(
     assert [notice[-1] for notice in mapped.run.notices] == ["4", "2"]
 
 
+@pytest.mark.fault("W1")
 def test_a_device_too_small_for_one_tile_says_so(
     picture: np.ndarray, micro_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,7 @@ def test_a_model_is_never_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "m" / "model.safetensors").read_bytes() == before
 
 
+@pytest.mark.fault("D1")
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, content: bytes) -> None:
         path.write_bytes(content[: len(content) // 2])
@@ -132,6 +133,7 @@ BROKEN: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.fault("D6")
 @pytest.mark.parametrize("damage", BROKEN)
 def test_broken_weights_are_refused_in_one_sentence(tmp_path: Path, micro_model: Path, damage: str) -> None:
     folder = tmp_path / "m"
@@ -144,6 +146,7 @@ def test_broken_weights_are_refused_in_one_sentence(tmp_path: Path, micro_model:
     assert len(str(caught.value)) < 500
 
 
+@pytest.mark.fault("T4")
 def test_weights_that_the_card_does_not_describe_are_refused(tmp_path: Path, micro_model: Path) -> None:
     folder = tmp_path / "m"
     shutil.copytree(micro_model, folder)

@@ -77,6 +77,7 @@ def test_going_back_and_to_the_bundled_model(store: ModelStore) -> None:
         store.activate(9)
 
 
+@pytest.mark.fault("D5")
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"../../etc", b"v0009\n", b"v0002/..", b"x" * 10_000])
 def test_a_damaged_pointer_gives_the_newest_version_and_says_so(store: ModelStore, content: bytes) -> None:
     (store.root / "CURRENT").write_bytes(content)
@@ -86,12 +87,14 @@ def test_a_damaged_pointer_gives_the_newest_version_and_says_so(store: ModelStor
     assert "version 2 is used instead" in found.notice
 
 
+@pytest.mark.fault("D4")
 def test_an_unreadable_pointer(store: ModelStore) -> None:
     (store.root / "CURRENT").unlink()
     (store.root / "CURRENT").mkdir()
     assert "version 2 is used instead" in store.current().notice
 
 
+@pytest.mark.fault("D6")
 @pytest.mark.parametrize("damage", ["flip", "truncate", "swap", "delete", "card"])
 def test_a_damaged_version_is_named_and_the_others_are_used(store: ModelStore, damage: str) -> None:
     weights = store.version(2).folder / "model.safetensors"
@@ -164,6 +167,7 @@ def test_weights_that_are_not_finite_are_not_saved(store: ModelStore) -> None:
     assert not list(store.root.glob(".staging-*"))
 
 
+@pytest.mark.fault("D2")
 def test_every_operation_may_fail(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of the disk at each fsync, rename and replace in turn leaves the store as it was."""
     for name in ("fsync", "rename", "replace"):
@@ -201,6 +205,7 @@ def test_every_operation_may_fail(store: ModelStore, monkeypatch: pytest.MonkeyP
             pytest.fail("saving never came through")
 
 
+@pytest.mark.fault("D2")
 def test_files_are_synced_before_their_names_and_names_after(
     store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +233,7 @@ def test_files_are_synced_before_their_names_and_names_after(
     ]
 
 
+@pytest.mark.fault("D1")
 def test_a_full_disk_is_told_beforehand(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(store.root)._replace(free=5000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
@@ -235,12 +241,14 @@ def test_a_full_disk_is_told_beforehand(store: ModelStore, monkeypatch: pytest.M
         store.add(CARD, network(3))
 
 
+@pytest.mark.fault("D3")
 def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(ModelError, match="choose another folder"):
         ModelStore(tmp_path / "file" / "models").add(CARD, network())
 
 
+@pytest.mark.fault("D10")
 def test_a_lock_that_is_never_given_back(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(versions, "LOCK_TIMEOUT_S", 0.2)
     with FileLock(store.root / ".lock"), pytest.raises(ModelError, match=f"number {os.getpid()}"):
@@ -258,6 +266,7 @@ def test_a_link_planted_as_the_lock_destroys_nothing(store: ModelStore, tmp_path
     assert precious.read_text() == "data"
 
 
+@pytest.mark.fault("D9")
 def test_windows_programs_that_hold_a_file_for_a_moment(
     store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,6 +291,7 @@ def test_windows_programs_that_hold_a_file_for_a_moment(
     assert store.current().version == store.version(1)
 
 
+@pytest.mark.fault("D8")
 def test_orphans_are_swept_and_nothing_else(store: ModelStore) -> None:
     before = sorted(path.name for path in store.root.iterdir())
     for number in range(50):

@@ -96,10 +96,11 @@ class Overlay:
         return self.labels is None or np.asarray(self.labels.data).size == self._shown.size
 
     def _holds(self, layer: Layer | None) -> bool:
-        """Whether a layer is in the viewer and still has the cells of the map."""
+        """Whether a layer is in the viewer and its data are still the cells of the map, to be written to."""
         if layer is None or layer not in self._viewer.layers:
             return False
-        return np.asarray(layer.data).size == self._shown.size
+        values = np.asarray(layer.data)
+        return values.size == self._shown.size and values.flags.writeable
 
     @property
     def painted(self) -> NDArray[np.bool_]:
