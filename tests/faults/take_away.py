@@ -73,6 +73,7 @@ def main(wanted: list[str]) -> None:
         importlib.import_module(name)
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder)
+        tree.chmod(0o755)  # some tests give up their rights
         for name in ("src", "tests", "pyproject.toml"):
             source = ROOT / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, tree / name)
