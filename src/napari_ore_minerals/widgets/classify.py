@@ -142,12 +142,11 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
     def _summary(self) -> str:
         plan = self._plan
         if plan is None:
-            return self.form.options.summary()
+            return self.form.options.summary() or "all automatic"
         grid = plan.task.grid
         stride = f", stride {grid.stride_px} px" if grid.overlap > 1 else ""
-        return (
-            f"tile {grid.tile_px} px{stride} · {self.form.options.summary(without=('tile_px', 'stride_px'))}"
-        )
+        changed = self.form.options.summary(without=("tile_px", "stride_px"))
+        return f"tile {grid.tile_px} px{stride}" + (f" · {changed}" if changed else "")
 
     def _offer(self) -> str:
         plan, (speed, device) = self._plan, self._speed()

@@ -156,7 +156,7 @@ class InputForm(QWidget):  # type: ignore[misc]
 
     def _agreement(self, picture: LayerPicture) -> str:
         if picture.um_per_px is None:
-            return "not known: give it if you can"
+            return "not known"
         card = self.models.card
         model = "" if card is None or card.um_per_px is None else f", model {card.um_per_px:g}"
         return picture.um_per_px_source + model

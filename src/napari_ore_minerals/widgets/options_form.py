@@ -63,7 +63,7 @@ class OptionsForm(QWidget):  # type: ignore[misc]
             editor.setValue(editor.minimum() if value is None else value)
 
     def summary(self, *, without: Collection[str] = ()) -> str:
-        """Return the values that were changed, or that all are automatic: for the title of a folded form."""
+        """Return the values that were changed, for the title of a folded form; "" if none was."""
         told = []
         for name, field in self._model.model_fields.items():
             value = _value(self._editors[name])
@@ -71,7 +71,7 @@ class OptionsForm(QWidget):  # type: ignore[misc]
                 told.append(
                     f"{(field.title or name).lower()} {value:g}" if not isinstance(value, str) else str(value)
                 )
-        return " · ".join(told) if told else "all automatic"
+        return " · ".join(told)
 
 
 def _editor(field: FieldInfo) -> QComboBox | QSpinBox | QDoubleSpinBox:
