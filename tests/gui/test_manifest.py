@@ -43,7 +43,10 @@ def test_menus(manifest: npe2.PluginManifest) -> None:
     menus = manifest.contributions.menus
     assert [item.submenu for item in menus["napari/layers/classify"]] == ["ore_minerals"]
     assert [item.command for item in menus["ore_minerals"]] == ["napari-ore-minerals.classify_dock"]
-    assert [item.command for item in menus["napari/layers/measure"]] == ["napari-ore-minerals.export_areas"]
+    assert [item.command for item in menus["napari/layers/measure"]] == [
+        "napari-ore-minerals.measure_dock",
+        "napari-ore-minerals.export_areas",
+    ]
     commands = {command.id: command for command in manifest.contributions.commands}
     assert commands["napari-ore-minerals.export_areas"].enablement == "num_selected_labels_layers == 1"
 

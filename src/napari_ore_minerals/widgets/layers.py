@@ -5,6 +5,7 @@ The labels layer carries its map in ``layer.metadata["ore_minerals"]``; so do th
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +14,16 @@ from napari.layers import Labels
 from napari.utils import DirectLabelColormap
 
 from napari_ore_minerals.minerals import UNCLASSIFIED, MineralTable
+from napari_ore_minerals.widgets.pictures import BY_USER
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_ore_minerals.maps.mineral_map import MineralMap
     from napari_ore_minerals.widgets.pictures import Placement
 
 MAP_KEY, ROLE_KEY = "ore_minerals", "ore_minerals_role"
+SCALE_KEY, GRAINS_KEY = "ore_minerals_um_per_px", "ore_minerals_grains"
 MINERALS, HEATMAP, CONFIDENCE, CORRECTIONS = "minerals", "heatmap", "confidence", "corrections"
 BLUE_TO_RED = "turbo"
 
@@ -125,6 +130,14 @@ def layer_data(
             "labels",
         ),
     ]
+
+
+def scaled(mineral_map: MineralMap, metadata: Mapping[str, Any]) -> MineralMap:
+    """Return the map of a layer with the scale that the user gave it since it was made."""
+    given = metadata.get(SCALE_KEY)
+    if given is None:
+        return mineral_map
+    return replace(mineral_map, um_per_px=float(given), um_per_px_source=BY_USER)
 
 
 def is_ours(layer: object) -> bool:

@@ -17,11 +17,13 @@ from napari_ore_minerals.widgets.layers import (
     MAP_KEY,
     MINERALS,
     ROLE_KEY,
+    SCALE_KEY,
     confidence_arguments,
     heatmap_arguments,
     labels_arguments,
+    scaled,
 )
-from napari_ore_minerals.widgets.pictures import transform_of
+from napari_ore_minerals.widgets.pictures import resized, transform_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from napari_ore_minerals.images.tiles import TileGrid
     from napari_ore_minerals.maps.mineral_map import MineralMap
     from napari_ore_minerals.widgets.pictures import Placement
+
+SAME = 1e-6  # relative difference of scales that is rounding
 
 
 class Overlay:
@@ -52,7 +56,7 @@ class Overlay:
         self, viewer: ViewerModel, name: str, grid: TileGrid, minerals: MineralTable, placement: Placement
     ) -> None:
         self._viewer, self.name = viewer, name
-        self.grid, self.minerals, self.placement = grid, minerals, placement
+        self.grid, self.minerals, self._placement = grid, minerals, placement
         self.map: MineralMap | None = None
         self.heatmap_code: int | None = None
         self.labels: Labels | None = None
@@ -77,6 +81,18 @@ class Overlay:
                 overlay.confidence = layer if role == CONFIDENCE else overlay.confidence
         overlay._dress()
         return overlay
+
+    @property
+    def placement(self) -> Placement:
+        """Where the picture lies; the minerals layer may have been given a scale since the run."""
+        cells = self._placement.of_cells(self.grid.stride_px)
+        if self.labels is None or self.labels not in self._viewer.layers:
+            return self._placement
+        factor = float(self.labels.scale[-1] / cells["scale"][-1])
+        if abs(factor - 1) < SAME:
+            return self._placement
+        transform = resized(self._placement.transform, factor) | {"units": tuple(self.labels.units)}
+        return replace(self._placement, transform=transform)
 
     def layers(self) -> list[Layer]:
         """Return the layers that are (still) in the viewer."""
@@ -123,7 +139,7 @@ class Overlay:
 
     def restart(self, placement: Placement) -> None:
         """Empty the layers for another result of the same picture, on the same grid."""
-        self.map, self.placement = None, placement
+        self.map, self._placement = None, placement
         self._shown = np.zeros(self.grid.shape, np.uint8)
         self.processed = np.zeros(self.grid.shape, np.bool_)
         if self.labels is not None:
@@ -177,6 +193,7 @@ class Overlay:
         yield
         for layer in self.layers():
             layer.metadata[MAP_KEY] = mineral_map
+            layer.metadata.pop(SCALE_KEY, None)
         if self.labels is not None:
             forget_undo(self.labels)
 
@@ -275,11 +292,12 @@ class Overlay:
         values = np.where(np.isin(self.values, self.minerals.codes), self.values, UNCLASSIFIED).astype(
             np.uint8
         )
+        shown = self.map if self.labels is None else scaled(self.map, self.labels.metadata)
         painted = int((values != self.map.labels).sum())
         if not painted:
-            return self.map
+            return shown
         note = f"{painted} cells were corrected by hand"
-        return replace(self.map, labels=values, warnings=(*self.map.warnings, note))
+        return replace(shown, labels=values, warnings=(*self.map.warnings, note))
 
     def discard(self) -> None:
         """Remove the layers, but not what the user painted on."""

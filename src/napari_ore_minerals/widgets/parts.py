@@ -50,7 +50,7 @@ def cells_of_shapes(shapes: Shapes, layer: Image, picture: LayerPicture, grid: T
     chosen = sorted(shapes.selected_data) or range(len(shapes.data))
     for number in chosen:
         kind = str(shapes.shape_type[number])
-        world = np.array([shapes.data_to_world(point)[-2:] for point in _outline(shapes.data[number], kind)])
+        world = np.array([shapes.data_to_world(point)[-2:] for point in outline_of(shapes.data[number], kind)])
         points = np.array([to_pixels(layer, point, picture) for point in world]) / grid.stride_px
         closed = kind not in ("path", "line")
         if closed and len(points) > 2:
@@ -59,7 +59,7 @@ def cells_of_shapes(shapes: Shapes, layer: Image, picture: LayerPicture, grid: T
     return mask
 
 
-def _outline(corners: NDArray[Any], kind: str) -> NDArray[Any]:
+def outline_of(corners: NDArray[Any], kind: str) -> NDArray[Any]:
     """Points of a shape's outline; napari keeps an ellipse as the corners of its box."""
     if kind != "ellipse":
         return corners

@@ -166,6 +166,32 @@ def transform_of(layer: Layer) -> dict[str, Any]:
     }
 
 
+def resized(transform: dict[str, Any], factor: float, units: str | None = None) -> dict[str, Any]:
+    """Scale, translate, affine and units of a layer whose rows and columns become `factor` times as long.
+
+    Parameters
+    ----------
+    transform
+        As of `transform_of`; what else is in it stays.
+    factor
+        New by old length.
+    units
+        Of rows and columns; None leaves them.
+    """
+    lead = len(transform["scale"]) - 2
+    size = np.array([1.0] * lead + [factor] * 2)
+    affine = np.array(transform["affine"], float)
+    affine[:-1, -1] *= size
+    named = tuple(transform["units"])
+    return {
+        **transform,
+        "scale": np.asarray(transform["scale"]) * size,
+        "translate": np.asarray(transform["translate"]) * size,
+        "affine": affine,
+        "units": named if units is None else (*named[:lead], units, units),
+    }
+
+
 def um_per_px_of(layer: Layer) -> float | None:
     """Micrometres per pixel of a layer whose units are lengths and whose pixels are square; else None."""
     lengths = []

@@ -89,7 +89,8 @@ class Session(QObject):  # type: ignore[misc]
             if active is not None and active in overlay.layers():
                 return overlay
         if isinstance(active, Labels) and active.metadata.get(MAP_KEY) is not None:
-            placement = Placement(transform_of(active), (0,) * (active.ndim - 2))
+            cell = 1 / active.metadata[MAP_KEY].grid.stride_px  # the layer's pixels are cells
+            placement = Placement(transform_of(active), (0,) * (active.ndim - 2), (cell, cell))
             self._adopted[active] = Overlay.adopt(self._viewer, active, placement)
             return self._adopted[active]
         found = self._overlays.get(picture) if picture is not None else None
