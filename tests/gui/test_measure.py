@@ -10,17 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui_support import SECONDS
+from gui_support import SECONDS, gone
 from qtpy.QtCore import Qt
 
 sys.path.append(str(Path(__file__).parents[1] / "maps"))
 from area_support import map_of, patches
 
+from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.maps.measuring import Asked, measure
 from napari_ore_minerals.maps.mineral_map import MineralMap
+from napari_ore_minerals.maps.pooling import pool
+from napari_ore_minerals.maps.regions import coverage_of_polygon
 from napari_ore_minerals.widgets.layers import MAP_KEY, layer_data
 from napari_ore_minerals.widgets.measure import MeasureDock
-from napari_ore_minerals.widgets.measure_form import CLASSIFIED, ORE, TICKED
+from napari_ore_minerals.widgets.measure_form import CLASSIFIED, ORE, TICKED, VISIBLE, WHOLE
 from napari_ore_minerals.widgets.measure_table import interval, percent
 from napari_ore_minerals.widgets.pictures import Placement
 
@@ -203,3 +206,178 @@ def test_corrections_of_an_opened_result_are_framed_where_they_were_painted(
         overlay.placement.of_cells(mineral_map.grid.stride_px)["translate"], labels.translate
     )
     assert overlay.corrected_map().um_per_px == 0.5
+
+
+def square(top: float, left: float, side: float, um_per_px: float = 0.5) -> np.ndarray:
+    """Corners of a square of the picture, in the world."""
+    corners = np.array(
+        [[top, left], [top, left + side], [top + side, left + side], [top + side, left]], float
+    )
+    return (corners - 0.5) * um_per_px
+
+
+def test_regions_together_and_apart(viewer: Any, measured: Measure, qtbot: Any) -> None:
+    mineral_map = map_of(patches(7))
+    labels = show(viewer, mineral_map)
+    dock = measured()
+    shapes = viewer.add_shapes(
+        [square(0, 0, 128), square(64, 128, 128)],
+        shape_type="polygon",
+        features={"name": ["vein", ""]},
+        name="regions",
+    )
+    settle(dock, qtbot)
+    dock.form.part.setCurrentText("regions")
+    settle(dock, qtbot)
+    names = [dock.group.itemText(index) for index in range(dock.group.count())]
+    assert names == ["vein", "region 2", "all regions"]
+    wanted = {
+        "vein": [[0, 0], [0, 128], [128, 128], [128, 0]],
+        "region 2": [[64, 128], [64, 256], [192, 256], [192, 128]],
+    }
+    for name, corners in wanted.items():
+        dock.group.setCurrentText(name)
+        coverage = coverage_of_polygon(mineral_map, corners)
+        expected = measure(mineral_map, Asked(coverage=coverage)).table
+        assert column(dock, "area %") == [percent(share) for share in expected["fraction"]]
+        assert dock.shown().table["area_px"].sum() == pytest.approx(128**2)
+    assert len(dock.chart.axes.containers) == 2 * 1  # bars and their intervals, of the one that is looked at
+    dock.group.setCurrentText("all regions")
+    assert dock.shown().table["area_px"].sum() == pytest.approx(2 * 128**2)
+    assert len(dock.chart.axes.containers) == 2 * 3
+    shapes.selected_data = {1}
+    settle(dock, qtbot)
+    assert [group.name for group in dock.figures.groups] == ["region 2"]
+    assert dock.group.isHidden()
+    shapes.data = [square(-900, -900, 30)]
+    settle(dock, qtbot)
+    assert "outside the picture" in dock.status.text()
+    shapes.data = []
+    settle(dock, qtbot)
+    assert "regions has 0 areas" in dock.status.text().lower()
+    viewer.layers.remove(shapes)
+    settle(dock, qtbot)
+    assert dock.form.part.currentText() == WHOLE
+    assert column(dock, "area %") == [percent(share) for share in measure(mineral_map).table["fraction"]]
+    viewer.scene.camera.center = labels.data_to_world((1.5, 1.5))
+    viewer.scene.camera.zoom = min(viewer.canvas.size) / (2 * 32 * 0.5)
+    dock.form.part.setCurrentText(VISIBLE)
+    settle(dock, qtbot)
+    seen = dock.shown().table["area_px"].sum()
+    assert 64**2 <= seen + 1 < 256 * 320
+    viewer.reset_view()
+    settle(dock, qtbot)
+    assert dock.shown().table["area_px"].sum() == pytest.approx(256 * 320)
+
+
+def test_a_plane_and_all_planes(viewer: Any, measured: Measure, qtbot: Any) -> None:
+    viewer.add_image(np.zeros((3, 256, 320, 3), np.uint8), rgb=True, name="stack", scale=(1, 0.5, 0.5))
+    maps = [map_of(patches(seed)) for seed in (1, 2)]
+    for plane, one in enumerate(maps):
+        show(viewer, one, f"stack {plane}", (plane,))
+    viewer.layers.selection.active = viewer.layers["stack"]
+    dock = measured()
+    for plane, one in enumerate(maps):
+        viewer.dims.set_current_step(0, plane)
+        settle(dock, qtbot)
+        assert dock.result.name == f"stack {plane} minerals"
+        assert column(dock, "area %") == [percent(share) for share in measure(one).table["fraction"]]
+    dock.form.planes.setChecked(True)
+    settle(dock, qtbot)
+    assert [group.name for group in dock.figures.groups] == ["plane 1", "plane 2", "all planes"]
+    pooled = pool([measure(one) for one in maps])
+    assert column(dock, "area %") == [percent(share) for share in pooled["fraction"]]
+
+
+def test_the_chart_has_the_colours_of_the_viewer(viewer: Any, measured: Measure, qtbot: Any) -> None:
+    mineral_map = map_of(patches(9))
+    show(viewer, mineral_map)
+    dock = measured()
+    bars = dock.chart.axes.containers[0]
+    shares = 100 * measure(mineral_map).table["fraction"]
+    np.testing.assert_allclose([bar.get_width() for bar in bars], shares)
+    dark = dock.chart.axes.get_facecolor()
+    viewer.theme = "light"
+    light = dock.chart.axes.get_facecolor()
+    assert sum(dark[:3]) < 1
+    assert sum(light[:3]) > 2
+
+
+def coloured(classes: np.ndarray, side: int) -> np.ndarray:
+    """Picture of a map: each mineral has its colour, with noise."""
+    random = np.random.default_rng(2)
+    colours = random.integers(30, 230, (int(classes.max()) + 1, 3))
+    picture = colours[classes].repeat(side, axis=0).repeat(side, axis=1)
+    return np.clip(picture + random.normal(0, 4, picture.shape), 0, 255).astype(np.uint8)
+
+
+def coloured_map(viewer: Any, rgb: np.ndarray, classes: np.ndarray) -> tuple[MineralMap, Any]:
+    """Map of a coloured picture, and its layer."""
+    known = Micrograph.from_array(rgb, name="PS-07").fingerprint()
+    made = map_of(classes)
+    mineral_map = replace(made, picture=made.picture.model_copy(update={"fingerprint": known}))
+    return mineral_map, show(viewer, mineral_map)
+
+
+def test_grains_need_the_picture_that_was_classified(viewer: Any, measured: Measure, qtbot: Any) -> None:
+    classes = patches(11, classes=3)
+    rgb = coloured(classes, 8)
+    coloured_map(viewer, rgb, classes)
+    dock = measured()
+    settle(dock, qtbot)
+    panel = dock.grains
+    panel.expand()
+    panel.bar.button.click()
+    qtbot.waitUntil(lambda: "open it over the map" in dock.status.text(), timeout=30 * SECONDS)
+    picture = viewer.add_image(rgb[::-1].copy(), rgb=True, name="PS-07", scale=(0.5, 0.5), units=("um", "um"))
+    panel.find()
+    qtbot.waitUntil(lambda: "is not the picture" in dock.status.text(), timeout=30 * SECONDS)
+    assert panel.grains is None
+    picture.data = rgb
+    panel.find()
+    assert panel.bar.running
+    process = panel.job.process_id
+    panel.stop()
+    assert not panel.bar.running
+    qtbot.waitUntil(lambda: gone(process), timeout=10 * SECONDS)
+
+
+def test_grains_are_found_painted_and_counted(viewer: Any, measured: Measure, qtbot: Any) -> None:
+    classes = patches(11, classes=3)
+    rgb = coloured(classes, 8)
+    picture = viewer.add_image(rgb, rgb=True, name="PS-07", scale=(0.5, 0.5), units=("um", "um"))
+    mineral_map, labels = coloured_map(viewer, rgb, classes)
+    dock = measured()
+    panel = dock.grains
+    panel.expand()
+    panel.find()
+    qtbot.waitUntil(lambda: panel.grains is not None, timeout=60 * SECONDS)
+    settle(dock, qtbot)
+    grains = panel.grains
+    assert (grains.name, labels.visible, viewer.layers.selection.active) == ("PS-07 grains", False, grains)
+    np.testing.assert_allclose(
+        grains.data_to_world((-0.5, -0.5)), picture.data_to_world((-0.5, -0.5)), atol=1e-9
+    )
+    truth = np.array(mineral_map.minerals.codes)[classes].repeat(4, axis=0).repeat(4, axis=1)
+    assert (grains.data == truth).mean() > 0.95
+    assert panel.table.rowCount() == 3
+    assert "by grains %" in [
+        dock.table.horizontalHeaderItem(n).text() for n in range(6) if not dock.table.isColumnHidden(n)
+    ]
+    code = int(grains.data[5, 5])
+    before, count = column(dock, "by grains %"), panel.tables.grains
+    new = next(one for one in mineral_map.minerals.codes[:3] if one != code)
+    grains.data_setitem(tuple(axis.ravel() for axis in np.mgrid[0:60, 0:60]), new)
+    qtbot.waitUntil(lambda: panel.tables.grains is not count, timeout=30 * SECONDS)
+    settle(dock, qtbot)
+    assert column(dock, "by grains %") != before
+    assert "painted by hand" in panel.note.text()
+    areas = panel.grain_map().area_px()
+    assert areas[new] > (truth == new).sum() * 4
+    panel.find()
+    qtbot.waitUntil(lambda: not panel.job.busy, timeout=60 * SECONDS)
+    assert (grains.data[:60, :60] == new).all()
+    for view in range(3):
+        panel.view.setCurrentIndex(view)
+        assert panel.table.rowCount() > 0
+    assert panel.sizes.axes is not None

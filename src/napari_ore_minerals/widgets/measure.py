@@ -10,7 +10,10 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 
 from napari_ore_minerals.errors import OptionError
+from napari_ore_minerals.widgets.folding import Folding
+from napari_ore_minerals.widgets.grain_panel import GrainPanel
 from napari_ore_minerals.widgets.hints import Status, scrolling
+from napari_ore_minerals.widgets.measure_chart import AreaChart
 from napari_ore_minerals.widgets.measure_figures import Figures, Group, Request
 from napari_ore_minerals.widgets.measure_form import VISIBLE, MeasureForm
 from napari_ore_minerals.widgets.measure_meter import Meter
@@ -46,12 +49,15 @@ class MeasureDock(QWidget):  # type: ignore[misc]
         self.meter = Meter()
         self.form, self.group, self.table = MeasureForm(), QComboBox(), MeasureTable()
         self.title, self.note, self.status = QLabel(EMPTY), QLabel(), Status()
+        self.chart = AreaChart(self._viewer.theme, "Areas of the minerals with their 95 % intervals")
+        self.charts = Folding("Chart", "Bars with their 95 % intervals")
+        self.grains = GrainPanel(self._viewer)
         self._lay_out()
         self._later = QTimer(self)
         self._later.setSingleShot(True)
         self._later.setInterval(SETTLE_MS)
         self._later.timeout.connect(self.measure)
-        self.watch = Watch(self._viewer, self._later.start, self._moved)
+        self.watch = Watch(self._viewer, self._later.start, self._moved, self.grains.repainted)
         self._connect()
         self.measure()
 
@@ -82,6 +88,7 @@ class MeasureDock(QWidget):  # type: ignore[misc]
         """Find out what is in view."""
         self.layer = layer_in_view(self._viewer)
         self.result = result_of(self.layer)
+        self.grains.look_at(self.layer if self.result is not None else None)
         self.form.show_parts([layer.name for layer in shapes_layers(self._viewer)])
         self.form.show_bar(self._viewer.canvas.overlays.scale_bar.visible)
         if self.layer is None or self.result is None:
@@ -98,7 +105,8 @@ class MeasureDock(QWidget):  # type: ignore[misc]
             found = [result_of(one) for one in same_picture(self._viewer, layer)]
             results = tuple(one for one in found if one is not None)
         regions = regions_of(self._viewer, layer, self.form.part.currentText(), mineral_map.grid.stride_px)
-        return Request(results, self.form.without(mineral_map.minerals), regions)
+        grains = None if len(results) > 1 else self.grains.grain_map()
+        return Request(results, self.form.without(mineral_map.minerals), regions, grains)
 
     def _take(self, found: Figures) -> None:
         self.figures = found
@@ -120,6 +128,12 @@ class MeasureDock(QWidget):  # type: ignore[misc]
         self.table.show_figures(group.table, found.minerals, found.request.without)
         self.note.setText(group.note)
         self.status.doubt(group.warnings)
+        if self.charts.is_open():
+            self.chart.draw(found.groups if group is found.groups[-1] else (group,), found.minerals)
+
+    def _take_theme(self, _: object = None) -> None:
+        for chart in (self.chart, self.grains.sizes):
+            chart.take_theme(self._viewer.theme)
 
     def _fail(self, sentence: str) -> None:
         self.status.doubt(())
@@ -132,6 +146,7 @@ class MeasureDock(QWidget):  # type: ignore[misc]
     def _give_scale(self, um_per_px: float) -> None:
         if self.layer is not None and self.result is not None:
             give_scale(self._viewer, self.layer, um_per_px)
+            self.grains.repainted()
             self.measure()
 
     def _show_bar(self, wanted: bool) -> None:
@@ -151,7 +166,9 @@ class MeasureDock(QWidget):  # type: ignore[misc]
         inner = QVBoxLayout(self.content)
         inner.setContentsMargins(0, 0, 0, 0)
         inner.setSpacing(9)
-        for widget in (self.form, self.group, self.table, self.note):
+        self.charts.add(self.chart)
+        self.charts.expand()
+        for widget in (self.form, self.group, self.table, self.note, self.charts, self.grains):
             inner.addWidget(widget)
         everything = QWidget()
         column = QVBoxLayout(everything)
@@ -171,6 +188,11 @@ class MeasureDock(QWidget):  # type: ignore[misc]
         self.form.bar_wanted.connect(self._show_bar)
         self.group.currentIndexChanged.connect(lambda _: self._show_group())
         self.table.ticked.connect(self._ticked)
+        self.charts.button.clicked.connect(lambda _=False: self._show_group())
+        self.grains.changed.connect(self._later.start)
+        self.grains.told.connect(self.status.say)
+        self.grains.failed.connect(self.status.complain)
+        self._viewer.events.theme.connect(self._take_theme)
         self.meter.measured.connect(self._take)
         self.meter.failed.connect(self._fail)
         self.destroyed.connect(partial(MeasureDock._closed, self))
@@ -179,3 +201,5 @@ class MeasureDock(QWidget):  # type: ignore[misc]
         """End threads and listen no more; Qt's part of the dock is gone already."""
         self.watch.close()
         self.meter.close()
+        self.grains.close_job()
+        self._viewer.events.theme.disconnect(self._take_theme)

@@ -29,10 +29,19 @@ class Watch:
         Called when what is measured may have changed.
     moved
         Called when the view was moved.
+    repainted
+        Called when something may have been painted on grains.
     """
 
-    def __init__(self, viewer: ViewerModel, changed: Callable[[], None], moved: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        changed: Callable[[], None],
+        moved: Callable[[], None],
+        repainted: Callable[[], None],
+    ) -> None:
         self._viewer, self._tell, self._tell_moved = viewer, changed, moved
+        self._tell_repainted = repainted
         self._layers: list[Layer] = []
         self._always = (
             (viewer.layers.selection.events.active, self._changed),
@@ -66,9 +75,15 @@ class Watch:
     def _turn(self, layer: Layer, how: str) -> None:
         for name in OF_SHAPES if isinstance(layer, Shapes) else OF_LABELS:
             getattr(layer.events[name], how)(self._changed)
+        if GRAINS_KEY in layer.metadata:
+            for name in ("paint", "set_data"):  # undo tells the second alone
+                getattr(layer.events[name], how)(self._repainted)
 
     def _changed(self, _: Any = None) -> None:
         self._tell()
+
+    def _repainted(self, _: Any = None) -> None:
+        self._tell_repainted()
 
     def _moved(self, _: Any = None) -> None:
         self._tell_moved()

@@ -50,7 +50,9 @@ def cells_of_shapes(shapes: Shapes, layer: Image, picture: LayerPicture, grid: T
     chosen = sorted(shapes.selected_data) or range(len(shapes.data))
     for number in chosen:
         kind = str(shapes.shape_type[number])
-        world = np.array([shapes.data_to_world(point)[-2:] for point in outline_of(shapes.data[number], kind)])
+        world = np.array(
+            [shapes.data_to_world(point)[-2:] for point in outline_of(shapes.data[number], kind)]
+        )
         points = np.array([to_pixels(layer, point, picture) for point in world]) / grid.stride_px
         closed = kind not in ("path", "line")
         if closed and len(points) > 2:

@@ -1,0 +1,190 @@
+"""Plots of the Measure dock, in napari's colours: areas with their intervals, and sizes of grains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+
+from napari_ore_minerals.minerals import UNCLASSIFIED
+from napari_ore_minerals.widgets.measure_figures import BY_GRAINS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from napari_ore_minerals.minerals import MineralTable
+    from napari_ore_minerals.widgets.measure_figures import Group
+
+ROW_PX, FRAME_PX, SIZES_PX = 26, 46, 220
+FONT_PX = 11
+MOST_GROUPS = 6
+FEWEST_GRAINS = 5
+GREY = "#9a9a9a"
+
+
+class Colours(NamedTuple):
+    """Of a theme of napari."""
+
+    background: str
+    text: str
+    line: str
+
+    @classmethod
+    def of(cls, theme: str) -> Colours:
+        """Colours of a theme by its name."""
+        from napari.utils.theme import get_theme
+
+        found = get_theme(theme)
+        return cls(found.background.as_hex(), found.text.as_hex(), found.secondary.as_hex())
+
+
+class Chart(QWidget):  # type: ignore[misc]
+    """A figure of matplotlib that takes the colours of the viewer; made when it is first drawn."""
+
+    def __init__(self, theme: str, tooltip: str) -> None:
+        super().__init__()
+        self._theme = theme
+        self._drawn: tuple[Any, ...] | None = None
+        self._canvas: Any = None
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        self.setToolTip(tooltip)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    @property
+    def axes(self) -> Axes | None:
+        """What was drawn last."""
+        axes = [] if self._canvas is None else self._canvas.figure.axes
+        return axes[0] if axes else None
+
+    def take_theme(self, theme: str) -> None:
+        """Draw again in other colours."""
+        self._theme = theme
+        if self._drawn is not None:
+            self.draw(*self._drawn)
+
+    def draw(self, *what: Any) -> None:
+        """Draw figures; see `paint` of each chart."""
+        self._drawn = what
+        if self._canvas is None:
+            from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+            from matplotlib.figure import Figure
+
+            self._canvas = FigureCanvasQTAgg(Figure(layout="constrained"))
+            self._canvas.wheelEvent = lambda event: event.ignore()  # the dock scrolls
+            self.layout().addWidget(self._canvas)
+        from matplotlib import rc_context
+
+        colours, figure = Colours.of(self._theme), self._canvas.figure
+        size = FONT_PX * 72 / figure.dpi
+        with rc_context({"font.size": size, "axes.linewidth": 0.8}):
+            figure.clear()
+            figure.set_facecolor(colours.background)
+            axes = figure.add_subplot()
+            self.setFixedHeight(self.paint(axes, colours, *what))
+        _dress(axes, colours)
+        self._canvas.draw_idle()
+
+    def paint(self, axes: Axes, colours: Colours, *what: Any) -> int:
+        """Draw on empty axes; return the height that is wanted, in pixels."""
+        raise NotImplementedError
+
+
+class AreaChart(Chart):
+    """Bars of the areas with their 95 % intervals, of one group or of several side by side."""
+
+    def paint(self, axes: Axes, colours: Colours, *what: Any) -> int:
+        """Draw groups of figures, ``groups: sequence of Group, minerals: MineralTable``."""
+        groups: Sequence[Group] = what[0][-MOST_GROUPS:]
+        minerals: MineralTable = what[1]
+        known = {mineral.code: mineral for mineral in minerals}
+        table = groups[-1].table
+        codes = [int(code) for code in table.loc[table["fraction"].notna(), "code"]]
+        thick = 0.8 / len(groups)
+        for number, group in enumerate(groups):
+            rows = group.table.set_index("code").reindex(codes)
+            places = np.arange(len(codes)) + (number - (len(groups) - 1) / 2) * thick
+            shares, low, high = (100 * rows[name].to_numpy(float) for name in ("fraction", "low", "high"))
+            faces = [known[code].colour if code in known else GREY for code in codes]
+            last = number == len(groups) - 1
+            axes.barh(
+                places, shares, 0.9 * thick, color=faces, edgecolor=colours.text, linewidth=0.6,
+                alpha=1.0 if last else 0.55,
+            )  # fmt: skip
+            errors = np.clip([shares - low, high - shares], 0, None)
+            axes.errorbar(shares, places, xerr=errors, fmt="none", ecolor=colours.text, capsize=2.5, lw=1)
+            if BY_GRAINS in rows:
+                grains = 100 * rows[BY_GRAINS].to_numpy(float)
+                axes.plot(
+                    grains, places, "D", ms=4, mfc="white", mec="black", ls="none",
+                    label="by grains" if last else None,
+                )  # fmt: skip
+        axes.set_yticks(range(len(codes)), [_name(known, code) for code in codes])
+        axes.invert_yaxis()
+        axes.set_xlim(left=0)
+        axes.set_xlabel("area, % (95 % interval)")
+        if BY_GRAINS in table:
+            _legend(axes, colours)
+        return int(FRAME_PX + ROW_PX * len(codes) * max(1.0, 0.5 * len(groups)))
+
+
+class SizeChart(Chart):
+    """Which share of the area of whole grains is in grains smaller than a diameter."""
+
+    def paint(self, axes: Axes, colours: Colours, *what: Any) -> int:
+        """Draw a table of grains, ``grains: DataFrame of maps.grain_tables.grain_table, minerals: MineralTable``."""
+        from matplotlib.patheffects import Normal, Stroke
+
+        grains: pd.DataFrame = what[0]
+        minerals: MineralTable = what[1]
+        unit = "um" if grains["diameter_um"].notna().any() else "px"
+        drawn = False
+        for mineral in minerals:
+            mine = grains.loc[(grains["code"] == mineral.code) & ~grains["cut"], f"diameter_{unit}"]
+            diameters = np.sort(mine.to_numpy(float))
+            if len(diameters) < FEWEST_GRAINS:
+                continue
+            share = np.cumsum(diameters**2) / np.sum(diameters**2)
+            axes.step(
+                diameters, 100 * share, where="post", color=mineral.colour, lw=1.8, label=mineral.name,
+                path_effects=[Stroke(linewidth=2.8, foreground=colours.text, alpha=0.45), Normal()],
+            )  # fmt: skip
+            drawn = True
+        axes.set_ylim(0, 102)
+        axes.set_xlabel("diameter of whole grains, " + ("µm" if unit == "um" else "px"))
+        axes.set_ylabel("smaller, % of area")
+        if drawn:
+            axes.set_xscale("log")
+            _legend(axes, colours)
+        else:
+            axes.text(
+                0.5, 0.5, f"fewer than {FEWEST_GRAINS} whole grains of each mineral", ha="center",
+                transform=axes.transAxes, color=colours.text,
+            )  # fmt: skip
+        return SIZES_PX
+
+
+def _name(known: dict[int, Any], code: int) -> str:
+    return "unclassified" if code == UNCLASSIFIED else str(known[code].name)
+
+
+def _legend(axes: Axes, colours: Colours) -> None:
+    legend = axes.legend(frameon=False, fontsize="small", handlelength=1.4)
+    for text in legend.get_texts():
+        text.set_color(colours.text)
+
+
+def _dress(axes: Axes, colours: Colours) -> None:
+    axes.set_facecolor(colours.background)
+    axes.tick_params(colors=colours.text, which="both", length=3)
+    axes.grid(axis="x", color=colours.line, lw=0.6)
+    axes.set_axisbelow(True)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set_color(colours.text)
+    for side, spine in axes.spines.items():
+        spine.set_color(colours.line)
+        spine.set_visible(side in ("left", "bottom"))
