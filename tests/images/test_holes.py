@@ -11,7 +11,7 @@ import zarr
 
 from napari_ore_minerals.errors import PictureError
 from napari_ore_minerals.images.micrograph import Micrograph
-from napari_ore_minerals.images.pixels import Window
+from napari_ore_minerals.images.pixels import Holes, ReadOptions, Window
 
 SIDE, CHUNK = 600, 128
 
@@ -116,3 +116,58 @@ def test_a_folder_that_is_no_picture_is_refused_in_a_sentence(what: str, tmp_pat
         (folder / "zarr.json").write_text('{"zarr_format": 3, "node_type": "array"}')
     with pytest.raises(PictureError, match=r"m\.zarr: is .*no Zarr array"):
         Micrograph.open(folder)
+
+
+SALVAGE = ReadOptions(salvage=True)
+
+
+@pytest.mark.parametrize("damage", ["not zstd", "", "gone"])
+def test_damaged_chunks_are_salvaged_as_no_data_whatever_the_windows(
+    damage: str, rgb: np.ndarray, tmp_path: Path
+) -> None:
+    array = zarr_of(tmp_path / "m.zarr", rgb)
+    chunk = tmp_path / "m.zarr" / array.metadata.encode_chunk_key((1, 2, 0))
+    picture = Micrograph.open(tmp_path / "m.zarr", options=SALVAGE)
+    strict = Micrograph.open(tmp_path / "m.zarr")
+    if damage == "gone":
+        chunk.unlink()  # after the picture was opened, as when a disk is unplugged
+    else:
+        chunk.write_bytes(damage.encode())
+    expected = np.ones((SIDE, SIDE), bool)
+    expected[CHUNK : 2 * CHUNK, 2 * CHUNK : 3 * CHUNK] = False
+    for top in range(0, SIDE, 150):
+        for left in range(0, SIDE, 200):
+            rgb_read, finite = picture.read(Window(top, left, 150, 200))
+            there = expected[top : top + 150, left : left + 200]
+            np.testing.assert_array_equal(np.ones_like(there) if finite is None else finite, there)
+            np.testing.assert_array_equal(
+                rgb_read, rgb[top : top + 150, left : left + 200] * there[..., None]
+            )
+    assert picture.holes() == Holes(chunks=25, missing=0, damaged=1)
+    with pytest.raises(PictureError, match="cannot be read"):
+        strict.read()
+
+
+def test_damaged_tiles_of_a_tiff_are_salvaged(rgb: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "m.tif"
+    tifffile.imwrite(path, rgb, tile=(CHUNK, CHUNK), photometric="rgb", compression="zlib")
+    with tifffile.TiffFile(path) as tiff:
+        start, count = tiff.pages[0].dataoffsets[7], tiff.pages[0].databytecounts[7]
+    with path.open("r+b") as file:
+        file.seek(start)
+        file.write(b"\xff" * count)
+    picture = Micrograph.open(path, options=SALVAGE)
+    finite = picture.read().finite
+    assert finite is not None
+    expected = np.ones((SIDE, SIDE), bool)
+    expected[CHUNK : 2 * CHUNK, 2 * CHUNK : 3 * CHUNK] = False
+    np.testing.assert_array_equal(finite, expected)
+    assert picture.holes().damaged == 1
+
+
+def test_missing_chunks_are_counted(rgb: np.ndarray, tmp_path: Path) -> None:
+    array = zarr_of(tmp_path / "m.zarr", rgb)
+    for place in ((0, 0, 0), (4, 4, 0)):
+        (tmp_path / "m.zarr" / array.metadata.encode_chunk_key(place)).unlink()
+    assert Micrograph.open(tmp_path / "m.zarr").holes() == Holes(25, 2, 0)
+    assert Micrograph.from_array(rgb).holes() == Holes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Lock
 from typing import Any, Protocol
@@ -13,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ore_minerals.errors import PictureError
-from napari_ore_minerals.images.chunks import Chunks
+from napari_ore_minerals.images.chunks import ChunkGrid, Chunks
 from napari_ore_minerals.images.layout import Layout
-from napari_ore_minerals.images.pixels import Window
+from napari_ore_minerals.images.pixels import Holes, Window
 
 CACHE_BYTES = 64 * 2**20
 MAX_BLOCK_BYTES = 512 * 2**20
@@ -61,17 +62,45 @@ class Plane(Protocol):
         """Whether the source holds each pixel of a window, (height, width); None if it holds all."""
         ...
 
+    def holes(self) -> Holes:
+        """What is not there or was found damaged so far."""
+        ...
+
 
 class ArrayPlane:
     """One picture inside an array.
 
     Blocks of a few chunks are kept, the least recently used first to go, up to 64 MiB (or two blocks, if
     they are larger, up to 512 MiB): neighbouring windows do not decode the same strip again.  Threads
-    that want the same block wait for the one that reads it.  `chunks` tells which are there, where some are not.
+    that want the same block wait for the one that reads it.
+
+    Parameters
+    ----------
+    array, layout
+        What is read.
+    name
+        Of the picture, for messages.
+    chunks
+        Which are there, where some are not.
+    gone
+        Tells whether a chunk in rows and columns was there at first and is no more, see `chunks.vanished`.
+    salvage
+        Whether chunks that cannot be read have no data, instead of being an error.
     """
 
-    def __init__(self, array: ArrayLike, layout: Layout, name: str, *, chunks: Chunks | None = None) -> None:
-        self._chunks = chunks
+    def __init__(  # noqa: PLR0913 - what is known of the chunks
+        self,
+        array: ArrayLike,
+        layout: Layout,
+        name: str,
+        *,
+        chunks: Chunks | None = None,
+        gone: Callable[[slice, slice], bool] | None = None,
+        salvage: bool = False,
+    ) -> None:
+        self._chunks, self._gone = chunks, gone
+        self._sound = _chunk_grid(array, layout)
+        self._salvage = salvage and self._sound is not None
         shape = tuple(int(length) for length in array.shape)
         self._array, self._layout, self._name = array, layout, name
         self.height_px, self.width_px = shape[layout.rows], shape[layout.columns]
@@ -106,7 +135,16 @@ class ArrayPlane:
 
     def there(self, window: Window) -> NDArray[np.bool_] | None:
         """Whether the array holds each pixel of a window, (height, width); None if it holds all."""
-        return None if self._chunks is None else self._chunks.there(window)
+        held = None if self._chunks is None else self._chunks.there(window)
+        sound = None if self._sound is None else self._sound.there(window)
+        return sound if held is None else held if sound is None else held & sound
+
+    def holes(self) -> Holes:
+        """What is not there or was found damaged so far."""
+        if self._sound is None:
+            return Holes()
+        missing = 0 if self._chunks is None else int((~self._chunks.present).sum())
+        return Holes(self._sound.count, missing, self._sound.damaged)
 
     def _block(self, row: int, column: int) -> NDArray[Any]:
         with self._lock:
@@ -123,7 +161,7 @@ class ArrayPlane:
         rows = slice(self._row_edges[row], self._row_edges[row + 1])
         columns = slice(self._column_edges[column], self._column_edges[column + 1])
         try:
-            future.set_result(self._load(rows, columns))
+            future.set_result(self._salvaged(rows, columns) if self._salvage else self._load(rows, columns))
         except PictureError as error:
             future.set_exception(error)
         finally:
@@ -143,6 +181,8 @@ class ArrayPlane:
     def _load(self, rows: slice, columns: slice) -> NDArray[Any]:
         try:
             values = np.asarray(self._array[self._layout.key(rows, columns)])
+            if self._gone is not None and self._gone(rows, columns):
+                raise FileNotFoundError("a chunk of it is gone")
         except READ_ERRORS as error:
             raise PictureError(
                 f"{self._name}: pixels in rows {rows.start} to {rows.stop - 1} cannot be read "
@@ -150,10 +190,37 @@ class ArrayPlane:
             ) from error
         return self._layout.picture(values)
 
+    def _salvaged(self, rows: slice, columns: slice) -> NDArray[Any]:
+        """Load a block; where it is damaged, chunk by chunk, with nothing in those that cannot be read."""
+        try:
+            return self._load(rows, columns)
+        except PictureError:
+            if self._sound is None:
+                raise
+        values = np.zeros((rows.stop - rows.start, columns.stop - columns.start, self.channels), self.dtype)
+        for window in self._sound.windows(rows, columns):
+            row, column, height, width = window
+            here = np.s_[row - rows.start :, column - columns.start :]
+            try:
+                part = self._load(slice(row, row + height), slice(column, column + width))
+                values[here][:height, :width] = part
+            except PictureError:
+                self._sound.give_up(window)
+        return values
+
 
 def reason(error: BaseException) -> str:
     """Say in one line what a library complains about."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def _chunk_grid(array: ArrayLike, layout: Layout) -> ChunkGrid | None:
+    """Chunks of a picture; None where there are none, or of lengths that differ, as dask has them."""
+    sizes = getattr(array, "chunks", None)
+    if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):
+        return None
+    rows, columns = layout.rows, layout.columns
+    return ChunkGrid(int(array.shape[rows]), int(array.shape[columns]), sizes[rows], sizes[columns])
 
 
 def _succeeded(future: Future[NDArray[Any]]) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_ore_minerals.errors import OptionError, PictureError
 from napari_ore_minerals.images.blocks import Plane
-from napari_ore_minerals.images.pixels import Guess, Pixels, ReadOptions, Window, sample_windows
+from napari_ore_minerals.images.pixels import Guess, Holes, Pixels, ReadOptions, Window, sample_windows
 
 CAMERA_DEPTHS = (8, 10, 12, 14, 16)
 ROUNDING = 1e-3
@@ -119,6 +119,10 @@ class InterpretedSource:
             return pixels
         pixels.rgb[~there] = 0
         return Pixels(pixels.rgb, there if pixels.finite is None else there & pixels.finite)
+
+    def holes(self) -> Holes:
+        """What is not there or was found damaged so far."""
+        return self._plane.holes()
 
 
 class _Sampled(NamedTuple):

@@ -14,12 +14,13 @@ import numpy as np
 
 from napari_ore_minerals.errors import OptionError, PictureError
 from napari_ore_minerals.images.blocks import ArrayPlane, reason
-from napari_ore_minerals.images.chunks import stored_chunks
+from napari_ore_minerals.images.chunks import stored_chunks, vanished
 from napari_ore_minerals.images.interpretation import Colours, InterpretedSource, interpret
 from napari_ore_minerals.images.layout import guess_axes, layout_of
 from napari_ore_minerals.images.photographs import Opened, open_photograph
 from napari_ore_minerals.images.pixels import (
     Guess,
+    Holes,
     Pixels,
     PixelSource,
     ReadOptions,
@@ -168,7 +169,9 @@ class Micrograph:
         shape = _shape(level, name)
         axes, guesses = guess_axes(shape, options, name)
         layout = layout_of(shape, axes, options, name)
-        plane = ArrayPlane(level, layout, name, chunks=stored_chunks(level, layout))
+        chunks = stored_chunks(level, layout)
+        gone = vanished(level, layout, chunks)
+        plane = ArrayPlane(level, layout, name, chunks=chunks, gone=gone, salvage=options.salvage)
         return cls._from_opened(Opened(plane, _array_colours(plane, name), guesses), name, um_per_px, options)
 
     @classmethod
@@ -188,6 +191,10 @@ class Micrograph:
         guesses = tuple(guess for guess in self.guesses if guess.what != "scale")
         value = check_um_per_px(um_per_px, self.name)
         return replace(self, um_per_px=value, um_per_px_source=source, guesses=guesses)
+
+    def holes(self) -> Holes:
+        """Chunks that are not there, and those that were found damaged so far, if they are salvaged."""
+        return self.source.holes() if isinstance(self.source, InterpretedSource) else Holes()
 
     def fingerprint(self) -> str:
         """SHA-256 of the size and of sampled windows, in hexadecimal: the same for the same RGB pixels.

@@ -48,6 +48,24 @@ class Pixels(NamedTuple):
     finite: NDArray[np.bool_] | None
 
 
+class Holes(NamedTuple):
+    """What a picture that is stored in chunks does not show.
+
+    Attributes
+    ----------
+    chunks : int
+        Number of chunks, or of a TIFF's tiles or strips; 0 where the picture has none.
+    missing : int
+        Chunks that its file or folder did not hold when it was opened: never written, or lost.
+    damaged : int
+        Chunks that could not be read so far.
+    """
+
+    chunks: int = 0
+    missing: int = 0
+    damaged: int = 0
+
+
 class PixelSource(Protocol):
     """Whatever can give windows of RGB bytes; reading is safe from several threads."""
 
@@ -112,6 +130,8 @@ class ReadOptions(BaseModel):
         Which plane of a stack: one index for each axis in front of the picture's own.
     level : int
         Pyramid level, 0 the finest.
+    salvage : bool
+        Whether tiles and chunks that cannot be read have no data, instead of being an error.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -123,6 +143,7 @@ class ReadOptions(BaseModel):
     bit_depth: Annotated[int, Field(ge=1, le=16)] | None = None
     plane: Annotated[tuple[int, ...], BeforeValidator(_as_tuple)] | None = None
     level: Annotated[int, Field(ge=0)] = 0
+    salvage: bool = False
 
     @model_validator(mode="after")
     def _range_rises(self) -> Self:

@@ -75,7 +75,7 @@ def _open(tiff: tifffile.TiffFile, path: Path, options: ReadOptions) -> Opened:
     channels = 1 if layout.channels is None else shape[layout.channels]
     colours = _colours(level.keyframe, channels, _told_bits(level.keyframe, pixels), name)
     plane: ArrayPlane | TurnedPlane = ArrayPlane(
-        _array(level, path), layout, name, chunks=_stored_tiles(level, layout)
+        _array(level, path), layout, name, chunks=_stored_tiles(level, layout), salvage=options.salvage
     )
     orientation = int(level.keyframe.tags.valueof("Orientation", default=1))
     if 2 <= orientation <= 8:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ore_minerals.images.blocks import Plane
-from napari_ore_minerals.images.pixels import Window
+from napari_ore_minerals.images.pixels import Holes, Window
 
 # Orientation: (rows and columns change places, rows run upwards, columns run leftwards) as seen upright.
 _TURNS = {
@@ -35,6 +35,10 @@ class TurnedPlane:
         """Whether the plane holds each pixel of an upright window, (height, width); None if it holds all."""
         found = self._plane.there(self._stored(window))
         return None if found is None else self._upright(found)
+
+    def holes(self) -> Holes:
+        """What is not there or was found damaged so far."""
+        return self._plane.holes()
 
     def _stored(self, window: Window) -> Window:
         row, column, height, width = window
