@@ -10,6 +10,9 @@ from napari_ore_minerals.models.devices import DeviceName, Precision
 
 from .options import Augmentation, Depth, TrainOptions
 
+MEASURED = 3  # times as many earlier pictures choose as are learnt, and as many again measure
+MEASURED_TILES = 24  # of a mineral, at most
+
 
 class FineTuneOptions(BaseModel):
     """How to fine-tune a model on corrections."""

@@ -13,6 +13,7 @@ from napari_ore_minerals.progress import Steps
 
 from .dataset import DENSE_CELLS, UNKNOWN, TileSamples, joined
 from .default_model import FIRST_SEEDS
+from .fine_tune_options import MEASURED, MEASURED_TILES
 from .simulated import SimulatedPictures, simulated_samples_steps
 from .tile_cache import tile_sha256
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from napari_ore_minerals.models.card import ModelCard
 
 MOST_MEMORY_BYTES = 256 << 20
-MEASURED, MEASURED_TILES = 3, 24
 MOST_LEFT_OUT = 0.2  # share of a tile that minerals may have which are left out
 
 

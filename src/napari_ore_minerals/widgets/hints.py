@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QTimer, Signal
+import weakref
+from functools import partial
+
+from qtpy.compat import isalive
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 EMPTY = "Open a photograph of a polished section (File > Open, or drop it here), or try the sample."
@@ -49,24 +53,24 @@ def scrolling(content: QWidget) -> QScrollArea:
     area.setWidget(content)
     area.setWidgetResizable(True)
     area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     return area
 
 
 def reveal(widget: QWidget) -> None:
     """Scroll a widget into view, once its place is known."""
+    QTimer.singleShot(LAID_OUT_MS, partial(_scroll_to, weakref.ref(widget)))  # keeps nothing alive
 
-    def scroll() -> None:
-        area = widget.parentWidget()
-        while area is not None and not isinstance(area, QScrollArea):
-            area = area.parentWidget()
-        if area is not None:
-            area.ensureWidgetVisible(widget, 0, 8)
 
-    later = QTimer(widget)  # ends with the widget
-    later.setSingleShot(True)
-    later.timeout.connect(scroll)
-    later.timeout.connect(later.deleteLater)
-    later.start(LAID_OUT_MS)
+def _scroll_to(wanted: weakref.ref[QWidget]) -> None:
+    widget = wanted()
+    if widget is None or not isalive(widget):
+        return
+    area = widget.parentWidget()
+    while area is not None and not isinstance(area, QScrollArea):
+        area = area.parentWidget()
+    if area is not None:
+        area.ensureWidgetVisible(widget, 0, 8)
 
 
 class Status(QWidget):  # type: ignore[misc]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from napari_ore_minerals.errors import OreMineralsError
+from napari_ore_minerals.learning.fine_tune_options import MEASURED, MEASURED_TILES
 from napari_ore_minerals.minerals import MineralTable
 from napari_ore_minerals.widgets.child_process import Order
 from napari_ore_minerals.widgets.learning_messages import Learn, PictureLesson
@@ -32,7 +33,8 @@ DEPTHS = {
 
 
 _COSTS = {"head": 1.3, "last stage": 1.8, "all": 3.5}  # of learning from a tile, over that of classifying it
-START_S, SECONDS_PER_PICTURE, TILES_PER_PICTURE = 15.0, 1.0, 16
+START_S, SECONDS_PER_PICTURE = 15.0, 1.0
+BESIDE = 5  # earlier tiles are answered so often beside the epochs: before, after, on the way back
 
 
 class Speed(NamedTuple):
@@ -100,9 +102,9 @@ class LearningPlan:
         """Forecast how long it takes on a device that classifies `speed` tiles per second."""
         options, earlier = self.options, self.card.replay is not None
         learnt = options.samples_per_epoch * _COSTS[options.depth]
-        measured = options.replay_pictures * TILES_PER_PICTURE if earlier else 0
-        drawn = 2 * options.replay_pictures * SECONDS_PER_PICTURE if earlier else 0
-        return START_S + drawn + (options.epochs * (learnt + measured) + 2 * measured) / speed
+        measured = MEASURED_TILES * len(self.card.minerals) if earlier else 0
+        drawn = (1 + 2 * MEASURED) * options.replay_pictures * SECONDS_PER_PICTURE if earlier else 0
+        return START_S + drawn + (options.epochs * (learnt + measured) + BESIDE * measured) / speed
 
 
 def lesson_in_view(
