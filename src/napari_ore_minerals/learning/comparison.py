@@ -20,6 +20,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from napari_ore_minerals.errors import DatasetError, OptionError, OreMineralsError, ResultError
+from napari_ore_minerals.maps.whole import whole_folder
 from napari_ore_minerals.models.architectures import ARCHITECTURES, Architecture
 from napari_ore_minerals.models.card import CARD_NAME
 from napari_ore_minerals.progress import Progress, Steps, mapped
@@ -35,7 +36,6 @@ from .model_evaluation import calibration_steps, evaluate_model_steps, tiles_of
 from .options import TrainOptions
 from .runs import train_dataset_steps
 from .weights import Weights, architecture_named
-from .whole_folder import whole_folder
 
 if TYPE_CHECKING:
     from .collection import TileDataset

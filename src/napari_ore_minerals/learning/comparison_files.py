@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_ore_minerals.errors import ResultError
+from napari_ore_minerals.maps.whole import whole_folder
 
 from .comparison_tables import (
     Outcome,
@@ -26,7 +27,6 @@ from .comparison_tables import (
 from .evaluation_files import draw_heatmaps_of, draw_mistakes_of
 from .figures import draw_confusions, draw_curves, draw_reliability, draw_transfer
 from .report import Comparison, report_page
-from .whole_folder import whole_folder
 
 if TYPE_CHECKING:
     import pandas as pd

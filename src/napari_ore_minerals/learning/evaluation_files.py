@@ -17,6 +17,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from napari_ore_minerals.errors import ResultError
+from napari_ore_minerals.maps.whole import whole_folder
 from napari_ore_minerals.minerals import Mineral, MineralTable
 from napari_ore_minerals.models.card import ModelCard
 from napari_ore_minerals.models.classifier import Classifier
@@ -27,7 +28,6 @@ from .evaluation_report import EvaluationReport
 from .figures import draw_confusions, draw_reliability
 from .gallery import Look, draw_heatmaps, draw_mistakes, drawn_tiles, look, worst_mistakes
 from .model_evaluation import tiles_of
-from .whole_folder import whole_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

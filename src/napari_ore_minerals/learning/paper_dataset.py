@@ -24,6 +24,7 @@ from zipfile import is_zipfile
 import pandas as pd
 
 from napari_ore_minerals.errors import DatasetError
+from napari_ore_minerals.maps.whole import whole_folder
 from napari_ore_minerals.progress import Progress, Steps
 
 from .archives import Allowance, unpack_steps
@@ -35,7 +36,6 @@ from .tile_cache import picture_path
 from .tile_options import SplitBy, TileOptions
 from .tile_table import check_split, listed
 from .tiling import tile_steps
-from .whole_folder import whole_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A folder of results that is written whole or not at all."""
+"""Files and folders of results that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from napari_ore_minerals.errors import ResultError
+from napari_ore_minerals.models.durable import rename_synced, sync, sync_folder
 
 
 @contextmanager
@@ -46,6 +47,44 @@ def whole_folder(folder: Path, *, mark: str, overwrite: bool = False) -> Iterato
         raise ResultError(f"{folder} could not be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextmanager
+def whole_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a file to write, hidden beside `path`, and rename it to `path` when all is written.
+
+    Parameters
+    ----------
+    path
+        Its parents are made; it must not exist unless `overwrite`.
+    overwrite
+        Replace an older file.  A folder is never replaced.
+
+    Raises
+    ------
+    ResultError
+        If the file must not be replaced, or the disk refuses; nothing half-written remains.
+    """
+    path = Path(path)
+    if path.exists() and not (overwrite and path.is_file()):
+        raise ResultError(f"{path} exists: choose another name, or ask to overwrite it")
+    staging = path.parent / f".{uuid.uuid4().hex}-{path.name[-80:]}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield staging
+        with staging.open("rb+") as file:
+            sync(file.fileno())
+        if overwrite:
+            os.replace(staging, path)
+            sync_folder(path.parent)
+        else:
+            rename_synced(staging, path)
+    except OSError as error:
+        if isinstance(error, ResultError):
+            raise
+        raise ResultError(f"{path} could not be written: {error.strerror or error}") from error
+    finally:
+        staging.unlink(missing_ok=True)
 
 
 def _put_in_place(staging: Path, folder: Path) -> None:

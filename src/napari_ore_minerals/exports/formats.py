@@ -1,0 +1,103 @@
+"""The forms in which a map leaves the program, chosen by the end of the file's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_ore_minerals.errors import OptionError
+from napari_ore_minerals.exports.shown import Shown
+from napari_ore_minerals.exports.tables import write_csv, write_grains_csv, write_json
+from napari_ore_minerals.maps.whole import whole_file, whole_folder
+
+FOLDER_MARK = "ore-minerals.json"  # in folders that this program wrote, which alone it may replace
+
+
+@dataclass(frozen=True)
+class Format:
+    """One form of export.
+
+    Attributes
+    ----------
+    suffix : str
+        End of the file's name, such as ".csv".
+    title : str
+        For people.
+    write : callable
+        Writes what is shown to a path that does not exist.
+    needs_picture, needs_grains : bool
+        Cannot be written without.
+    folder : bool
+        A folder is written instead of a file.
+    """
+
+    suffix: str
+    title: str
+    write: Callable[[Shown, Path], None]
+    needs_picture: bool = False
+    needs_grains: bool = False
+    folder: bool = False
+
+
+FORMATS: tuple[Format, ...] = (
+    Format(".csv", "Areas as a table (CSV)", write_csv),
+    Format(".grains.csv", "Grains, a row each (CSV)", write_grains_csv, needs_grains=True),
+    Format(".json", "All tables and records (JSON)", write_json),
+)
+
+
+def format_of(path: Path) -> Format:
+    """The form that a file's name asks for; where several suffixes fit, the longest.
+
+    Raises
+    ------
+    OptionError
+        If there is none.
+    """
+    fitting = [one for one in FORMATS if path.name.lower().endswith(one.suffix)]
+    if not fitting:
+        known = ", ".join(one.suffix for one in FORMATS)
+        raise OptionError(f"{path.name} does not say what to write: end its name in {known}")
+    return max(fitting, key=lambda one: len(one.suffix))
+
+
+def export(shown: Shown, path: Path, *, overwrite: bool = False) -> Path:
+    """Write what is shown to a file, whole or not at all.
+
+    Parameters
+    ----------
+    shown
+        What is shown.
+    path
+        Its end chooses the form; its parents are made.  It must not exist unless `overwrite`.
+    overwrite
+        Replace an older file; of folders only those that an export wrote.
+
+    Returns
+    -------
+    Path
+        What was written.
+
+    Raises
+    ------
+    OptionError
+        If no form has this suffix, or the form needs the picture or grains, which are not here.
+    ResultError
+        If it exists, or the disk refuses; nothing half-written remains.
+    """
+    path = Path(path)
+    chosen = format_of(path)
+    if chosen.needs_picture and shown.micrograph is None:
+        raise OptionError(f"{path.name} cannot be written without the picture of {shown.name}: open it first")
+    if chosen.needs_grains and shown.grain_tables is None:
+        raise OptionError(
+            f"{path.name} cannot be written without grains: find the grains of {shown.name} first"
+        )
+    if chosen.folder:
+        with whole_folder(path, mark=FOLDER_MARK, overwrite=overwrite) as staging:
+            chosen.write(shown, staging)
+    else:
+        with whole_file(path, overwrite=overwrite) as staging:
+            chosen.write(shown, staging)
+    return path

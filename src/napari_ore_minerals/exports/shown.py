@@ -1,0 +1,173 @@
+"""What is exported: the map as it is shown, what was measured on it, and where it all comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_ore_minerals import __version__
+from napari_ore_minerals.errors import OptionError
+from napari_ore_minerals.maps.grain_tables import GrainTables, grain_tables
+from napari_ore_minerals.maps.measuring import Measurement, measure
+from napari_ore_minerals.maps.places import follows, said_by_user
+from napari_ore_minerals.minerals import UNCLASSIFIED
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from napari_ore_minerals.images.micrograph import Micrograph
+    from napari_ore_minerals.maps.grains import GrainMap
+    from napari_ore_minerals.maps.mineral_map import MineralMap
+
+PROGRAM = f"napari-ore-minerals {__version__}"
+NOT_KNOWN = "not known"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A map as it is shown, with what was measured on it.
+
+    Attributes
+    ----------
+    mineral_map : MineralMap
+        As shown: with corrections in its labels, and with the scale that the user gave.
+    measured : tuple of Measurement
+        Of the picture; or of its regions, and last of all of them together where there are several.
+    grains : GrainMap or None
+    grain_tables : GrainTables or None
+        Of `grains`.
+    micrograph : Micrograph or None
+        The picture, where it is here.
+    corrections : int
+        Cells whose label a user gave or confirmed.
+    name : str
+        Of the picture.
+    pooled : pandas.DataFrame or None
+        Of `maps.pooling.pool`, where several planes or pictures were taken together.
+    """
+
+    mineral_map: MineralMap
+    measured: tuple[Measurement, ...]
+    grains: GrainMap | None = None
+    grain_tables: GrainTables | None = None
+    micrograph: Micrograph | None = None
+    corrections: int = 0
+    name: str = ""
+    pooled: pd.DataFrame | None = None
+
+    def __post_init__(self) -> None:
+        if not self.measured:
+            raise OptionError("there is nothing to export: measure the map first")
+
+    @classmethod
+    def of(
+        cls,
+        mineral_map: MineralMap,
+        measured: tuple[Measurement, ...] = (),
+        *,
+        labels: NDArray[np.integer] | None = None,
+        grains: GrainMap | None = None,
+        micrograph: Micrograph | None = None,
+    ) -> Shown:
+        """Gather what is shown.
+
+        Parameters
+        ----------
+        mineral_map
+            As it was classified, or read from its folder.
+        measured
+            What was measured on it; by default the whole picture is, without the classifier's error.
+        labels : (rows, columns) int array, optional
+            Corrected labels; values that are no mineral of the map are unclassified.
+        grains, micrograph
+            Of the same picture, where they are here.
+
+        Raises
+        ------
+        OptionError
+            If the grains or the picture are of another size than the map's.
+        """
+        grid = mineral_map.grid
+        for what in (grains, micrograph):
+            if what is not None and (what.height_px, what.width_px) != (grid.height_px, grid.width_px):
+                raise OptionError(
+                    f"the map is of {grid.height_px} x {grid.width_px} px, what was to be exported with it is of "
+                    f"{what.height_px} x {what.width_px}: take the picture that was classified"
+                )
+        shown = mineral_map
+        if labels is not None:
+            known = np.isin(labels, mineral_map.minerals.codes)
+            shown = replace(mineral_map, labels=np.where(known, labels, UNCLASSIFIED).astype(np.uint8))
+        return cls(
+            mineral_map=shown,
+            measured=measured or (measure(shown),),
+            grains=grains,
+            grain_tables=None if grains is None else grain_tables(grains),
+            micrograph=micrograph,
+            corrections=int(said_by_user(shown).sum()),
+            name=mineral_map.picture.name,
+        )
+
+
+def facts(shown: Shown) -> dict[str, str]:
+    """Where an export comes from, in words: what stands in every one of them."""
+    mineral_map = shown.mineral_map
+    picture, model, run, grid = mineral_map.picture, mineral_map.model, mineral_map.run, mineral_map.grid
+    cells = f"{grid.rows * grid.columns:,} cells"
+    last = shown.measured[-1]
+    names = [*(mineral.name for mineral in last.minerals), "unclassified"]
+    found = {
+        "program": PROGRAM,
+        "picture": picture.name,
+        "picture size": f"{picture.width_px} x {picture.height_px} px",
+        "picture fingerprint": picture.fingerprint,
+        "assumed of the picture": "; ".join(picture.guesses),
+        "scale": scale_in_words(mineral_map),
+        "model": f"{model.name} version {model.version} ({model.architecture})",
+        "model sha256": model.weights_sha256,
+        "minerals": ", ".join(
+            f"{mineral.code} {mineral.name} ({mineral.symbol})" for mineral in last.minerals
+        ),
+        "tiles": f"{grid.tile_px} px, every {grid.stride_px} px",
+        "least confidence": f"{run.min_confidence:g}",
+        "temperature": f"{run.temperature:g}",
+        "options": run.options.model_dump_json(exclude_none=True),
+        "computed": f"{run.device}, {run.precision}, {run.created}"
+        + ("" if run.complete else ", stopped early"),
+        "software": ", ".join(f"{name} {version}" for name, version in run.software.items()),
+        "corrections": f"{shown.corrections:,} of {cells} given or confirmed by a user"
+        + (", and the map follows them" if follows(mineral_map) else ""),
+        "fractions of": ", ".join(name for name, counts in zip(names, last.whole, strict=True) if counts),
+        "measured": ", ".join(one.name for one in shown.measured),
+        "intervals from": f"{last.blocks} blocks of {last.block_px:.0f} px",
+        "grains": _grains_in_words(shown.grains),
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+def notes(shown: Shown) -> tuple[str, ...]:
+    """What speaks against trusting the figures, each once."""
+    doubts = dict.fromkeys(shown.mineral_map.warnings)
+    doubts |= dict.fromkeys(doubt for one in shown.measured for doubt in one.warnings)
+    if not shown.mineral_map.run.complete:
+        doubts["the classification was stopped before its end"] = None
+    if shown.grains is not None and not shown.grains.complete:
+        doubts["the grains were stopped before their end"] = None
+    return tuple(doubts)
+
+
+def scale_in_words(mineral_map: MineralMap) -> str:
+    """Micrometres per pixel, and who says so."""
+    if mineral_map.um_per_px is None:
+        return NOT_KNOWN
+    return f"{mineral_map.um_per_px:.6g} um/px ({mineral_map.um_per_px_source or 'source ' + NOT_KNOWN})"
+
+
+def _grains_in_words(grains: GrainMap | None) -> str:
+    if grains is None:
+        return ""
+    text = f"every {grains.factor} px, learnt with {grains.corrections} corrected cells"
+    return text if grains.complete else text + ", stopped early"

@@ -1,0 +1,136 @@
+"""Exports: the forms, what stands in all of them, and what must never happen to a user's files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from export_support import FORMULAS, shown_of
+
+from napari_ore_minerals.errors import OptionError, ResultError
+from napari_ore_minerals.exports import formats
+from napari_ore_minerals.exports.formats import FORMATS, Format, export, format_of
+from napari_ore_minerals.exports.shown import Shown, facts, notes
+from napari_ore_minerals.exports.tables import tables
+from napari_ore_minerals.images.micrograph import Micrograph
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_facts_name_model_scale_corrections_and_whole() -> None:
+    found = facts(shown_of())
+    assert found["model sha256"] == "1" * 64
+    assert found["model"] == "micro version 1 (ore_swin_micro)"
+    assert found["scale"] == "0.5 um/px (given by the user)"
+    assert found["corrections"].startswith("2 of 48 cells")
+    assert found["fractions of"].startswith("arsenopyrite, chalcopyrite")
+    assert "tile_px" not in found["options"]  # None is what was left to the program
+    assert facts(shown_of(um_per_px=None))["scale"] == "not known"
+
+
+def test_csv_has_its_facts_in_every_row(tmp_path: Path) -> None:
+    shown = shown_of()
+    export(shown, tmp_path / "new" / "areas.csv")
+    with (tmp_path / "new" / "areas.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["mineral"] for row in rows] == list(shown.measured[0].table["mineral"])
+    assert sum(float(row["fraction"]) for row in rows) == pytest.approx(1.0)
+    for name, text in facts(shown).items():
+        assert {row[name] for row in rows} == {text}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".grains.csv"])
+def test_text_cells_cannot_become_formulas(tmp_path: Path, suffix: str) -> None:
+    path = export(shown_of(minerals=FORMULAS, name="=1+1.tif"), tmp_path / f"a{suffix}")
+    with path.open(encoding="utf-8", newline="") as file:
+        head, *rows = csv.reader(file)
+    assert rows
+    for cell in [*head, *(cell for row in rows for cell in row)]:
+        if cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+            float(cell)  # a number below 0 is no formula
+    assert any("'=cmd|" in cell for row in rows for cell in row)
+
+
+def test_json_is_strict_and_holds_every_table(tmp_path: Path) -> None:
+    shown = shown_of(um_per_px=None)
+    path = export(shown, tmp_path / "a.json")
+
+    def refuse(text: str) -> None:
+        raise AssertionError(text)
+
+    content = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+    assert content["facts"] == facts(shown)
+    assert content["notes"] == list(notes(shown))
+    assert set(content["tables"]) == set(tables(shown))
+    assert content["tables"]["areas"][0]["area_um2"] is None
+    areas = [row["area_px"] for row in content["tables"]["areas"]]
+    assert areas == pytest.approx(list(shown.measured[0].table["area_px"]))
+
+
+def test_areas_by_grains_are_those_of_the_grain_map() -> None:
+    shown = shown_of()
+    table = tables(shown)["areas by grains"].set_index("code")
+    assert shown.grains is not None
+    assert table["area_px"].to_dict() == {c: a for c, a in shown.grains.area_px().items() if c}
+    assert table["fraction"].sum() == pytest.approx(1.0)
+
+
+def test_the_longest_suffix_chooses() -> None:
+    assert format_of(Path("A.GRAINS.CSV")).suffix == ".grains.csv"
+    assert format_of(Path("a.b.csv")).suffix == ".csv"
+    with pytest.raises(OptionError, match=r"a\.doc does not say what to write: end its name in \.csv"):
+        format_of(Path("a.doc"))
+    assert len({one.suffix for one in FORMATS}) == len(FORMATS)
+
+
+@pytest.mark.parametrize("one", FORMATS, ids=lambda one: one.suffix)
+def test_nothing_is_replaced_unasked_and_everything_when_asked(tmp_path: Path, one: Format) -> None:
+    shown, path = shown_of(), tmp_path / f"a{one.suffix}"
+    export(shown, path)
+    before = (
+        {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+        if one.folder
+        else path.read_bytes()
+    )
+    with pytest.raises(ResultError, match="exists"):
+        export(shown, path)
+    after = (
+        {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+        if one.folder
+        else path.read_bytes()
+    )
+    assert before == after
+    assert export(shown, path, overwrite=True) == path
+    assert leftovers(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("one", FORMATS, ids=lambda one: one.suffix)
+def test_a_failure_leaves_nothing(tmp_path: Path, one: Format, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(shown: Shown, path: Path) -> None:
+        one.write(shown, path)
+        raise OSError(28, "No space left on device")
+
+    broken = Format(one.suffix, "", fail, folder=one.folder)
+    monkeypatch.setattr(formats, "FORMATS", (broken,))
+    with pytest.raises(ResultError, match="could not be written: No space left"):
+        export(shown_of(), tmp_path / f"a{one.suffix}")
+    assert leftovers(tmp_path) == []
+
+
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="cannot be written without grains"):
+        export(shown_of(grains=False), tmp_path / "a.grains.csv")
+    shown = shown_of()
+    with pytest.raises(OptionError, match="there is nothing to export"):
+        Shown(shown.mineral_map, ())
+    with pytest.raises(OptionError, match=r"the map is of 190 x 250 px, .* is of 10 x 10"):
+        Shown.of(shown.mineral_map, micrograph=shown_of_size(10))
+
+
+def shown_of_size(side: int) -> Micrograph:
+    return Micrograph.from_array(np.zeros((side, side, 3), np.uint8), name="small")
