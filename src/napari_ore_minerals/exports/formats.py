@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_ore_minerals.errors import OptionError
+from napari_ore_minerals.exports.geojson import write_geojson
 from napari_ore_minerals.exports.shown import Shown
 from napari_ore_minerals.exports.tables import write_csv, write_grains_csv, write_json
+from napari_ore_minerals.exports.tiff import write_tiff
+from napari_ore_minerals.exports.workbook import write_workbook
+from napari_ore_minerals.exports.zarr_labels import FACTS_NAME, write_zarr
 from napari_ore_minerals.maps.whole import whole_file, whole_folder
-
-FOLDER_MARK = "ore-minerals.json"  # in folders that this program wrote, which alone it may replace
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,12 @@ class Format:
 
 FORMATS: tuple[Format, ...] = (
     Format(".csv", "Areas as a table (CSV)", write_csv),
+    Format(".xlsx", "All tables (Excel)", write_workbook),
     Format(".grains.csv", "Grains, a row each (CSV)", write_grains_csv, needs_grains=True),
     Format(".json", "All tables and records (JSON)", write_json),
+    Format(".geojson", "Outlines for QuPath (GeoJSON)", write_geojson),
+    Format(".ome.tif", "Pixel map (OME-TIFF)", write_tiff),
+    Format(".ome.zarr", "Picture and labels (OME-Zarr)", write_zarr, folder=True),
 )
 
 
@@ -95,7 +101,7 @@ def export(shown: Shown, path: Path, *, overwrite: bool = False) -> Path:
             f"{path.name} cannot be written without grains: find the grains of {shown.name} first"
         )
     if chosen.folder:
-        with whole_folder(path, mark=FOLDER_MARK, overwrite=overwrite) as staging:
+        with whole_folder(path, mark=FACTS_NAME, overwrite=overwrite) as staging:
             chosen.write(shown, staging)
     else:
         with whole_file(path, overwrite=overwrite) as staging:

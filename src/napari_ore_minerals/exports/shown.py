@@ -145,7 +145,7 @@ def facts(shown: Shown) -> dict[str, str]:
         "intervals from": f"{last.blocks} blocks of {last.block_px:.0f} px",
         "grains": _grains_in_words(shown.grains),
     }
-    return {name: text for name, text in found.items() if text}
+    return {name: _printable(text) for name, text in found.items() if text}
 
 
 def notes(shown: Shown) -> tuple[str, ...]:
@@ -164,6 +164,11 @@ def scale_in_words(mineral_map: MineralMap) -> str:
     if mineral_map.um_per_px is None:
         return NOT_KNOWN
     return f"{mineral_map.um_per_px:.6g} um/px ({mineral_map.um_per_px_source or 'source ' + NOT_KNOWN})"
+
+
+def _printable(text: str) -> str:
+    """Text without what XML forbids and what would turn its direction; names of files may hold anything."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _grains_in_words(grains: GrainMap | None) -> str:
