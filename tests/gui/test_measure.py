@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
-from gui_support import SECONDS, gone
+from gui_support import LONG, SECONDS, gone
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
 
 sys.path.append(str(Path(__file__).parents[1] / "maps"))
 from area_support import map_of, patches
@@ -101,7 +103,7 @@ def test_the_table_says_what_measuring_says_and_follows_what_is_painted(
     assert column(dock, "95 % interval") == [
         interval(*ends) for ends in zip(table["low"], table["high"], strict=True)
     ]
-    assert column(dock, "mm²")[0] == f"{table['area_mm2'][0]:.4g}"
+    assert column(dock, "mm²")[0] == f"{table['area_mm2'][0]:.3g}"
     assert "blocks of" in dock.note.text()
     labels.data_setitem((np.arange(8), np.zeros(8, int)), mineral_map.minerals.codes[2])
     settle(dock, qtbot)
@@ -254,7 +256,7 @@ def test_regions_together_and_apart(viewer: Any, measured: Measure, qtbot: Any) 
     assert "outside the picture" in dock.status.text()
     shapes.data = []
     settle(dock, qtbot)
-    assert "regions has 0 areas" in dock.status.text().lower()
+    assert "regions has no area" in dock.status.text().lower()
     viewer.layers.remove(shapes)
     settle(dock, qtbot)
     assert dock.form.part.currentText() == WHOLE
@@ -342,6 +344,7 @@ def test_grains_need_the_picture_that_was_classified(viewer: Any, measured: Meas
     qtbot.waitUntil(lambda: gone(process), timeout=10 * SECONDS)
 
 
+@pytest.mark.slow
 def test_grains_are_found_painted_and_counted(viewer: Any, measured: Measure, qtbot: Any) -> None:
     classes = patches(11, classes=3)
     rgb = coloured(classes, 8)
@@ -361,16 +364,16 @@ def test_grains_are_found_painted_and_counted(viewer: Any, measured: Measure, qt
     truth = np.array(mineral_map.minerals.codes)[classes].repeat(4, axis=0).repeat(4, axis=1)
     assert (grains.data == truth).mean() > 0.95
     assert panel.table.rowCount() == 3
-    assert "by grains %" in [
+    assert "grains %" in [
         dock.table.horizontalHeaderItem(n).text() for n in range(6) if not dock.table.isColumnHidden(n)
     ]
     code = int(grains.data[5, 5])
-    before, count = column(dock, "by grains %"), panel.tables.grains
+    before, count = column(dock, "grains %"), panel.tables.grains
     new = next(one for one in mineral_map.minerals.codes[:3] if one != code)
     grains.data_setitem(tuple(axis.ravel() for axis in np.mgrid[0:60, 0:60]), new)
     qtbot.waitUntil(lambda: panel.tables.grains is not count, timeout=30 * SECONDS)
     settle(dock, qtbot)
-    assert column(dock, "by grains %") != before
+    assert column(dock, "grains %") != before
     assert "painted by hand" in panel.note.text()
     areas = panel.grain_map().area_px()
     assert areas[new] > (truth == new).sum() * 4
@@ -381,3 +384,80 @@ def test_grains_are_found_painted_and_counted(viewer: Any, measured: Measure, qt
         panel.view.setCurrentIndex(view)
         assert panel.table.rowCount() > 0
     assert panel.sizes.axes is not None
+
+
+def test_regions_are_drawn_in_pixels_of_the_picture(viewer: Any, measured: Measure, qtbot: Any) -> None:
+    mineral_map = map_of(patches(12))
+    show(viewer, mineral_map)
+    dock = measured()
+    dock.form.draw.click()
+    settle(dock, qtbot)
+    shapes = viewer.layers["PS-07 regions"]
+    assert (dock.form.part.currentText(), str(shapes.mode)) == (shapes.name, "add_polygon")
+    assert "no area" in dock.status.text()
+    corners = np.array([[10, 20], [10, 100], [90, 100], [90, 20]], float)
+    shapes.add_polygons(corners - 0.5)
+    settle(dock, qtbot)
+    assert dock.shown().table["area_px"].sum() == pytest.approx(80**2, rel=0.01)
+    assert dock.status.text() == ""
+
+
+def test_exports_are_what_is_shown(viewer: Any, measured: Measure, qtbot: Any, tmp_path: Path) -> None:
+    mineral_map = map_of(patches(13))
+    labels = show(viewer, mineral_map)
+    labels.data_setitem((np.arange(8), np.ones(8, int)), mineral_map.minerals.codes[1])
+    dock = measured()
+    dock.form.of.setCurrentText(ORE)
+    dock.form.scale.setValue(0.25)
+    settle(dock, qtbot)
+    dock.exports.fill()
+    offers = {action.text(): action.isEnabled() for action in dock.exports.menu.actions()}
+    assert any(there for there in offers.values())
+    assert all("needs" in text for text, there in offers.items() if not there)
+    path = tmp_path / "PS-07.csv"
+    with qtbot.waitSignal(dock.exports.background.done, timeout=30 * SECONDS):
+        dock.exports.write(path)
+    table = pd.read_csv(path, comment="#")
+    shares = table.set_index("mineral")["fraction"]
+    for row, mineral in enumerate(column(dock, "mineral")):
+        shown = column(dock, "area %")[row]
+        assert (shown == "–") == np.isnan(shares[mineral])
+        assert shown == percent(shares[mineral])
+    assert "0.25" in path.read_text()
+    before = path.read_bytes()
+    with qtbot.waitSignal(dock.exports.background.failed, timeout=30 * SECONDS):
+        dock.exports.write(path)
+    assert "exists" in dock.status.text()
+    assert path.read_bytes() == before
+    with qtbot.waitSignal(dock.exports.background.failed, timeout=30 * SECONDS):
+        dock.exports.write(tmp_path / "PS-07.grains.csv")
+    assert "find the grains" in dock.status.text()
+    assert [one.name for one in tmp_path.iterdir() if one.is_file()] == ["PS-07.csv"]
+    dock.exports.copy.click()
+    assert QApplication.clipboard().text().splitlines()[0].split("\t")[:3] == ["mineral", "symbol", "area %"]
+
+
+@pytest.mark.slow
+def test_planes_of_a_stack_keep_their_results(
+    viewer: Any, add_dock: Any, measured: Measure, qtbot: Any, picture: np.ndarray
+) -> None:
+    stack = viewer.add_image(np.stack([picture, picture[::-1]]), rgb=True, name="PS-07")
+    classify, dock = add_dock(viewer), measured()
+    for plane in (0, 1, 1):
+        viewer.layers.selection.active = stack
+        viewer.dims.set_current_step(0, plane)
+        classify.replan()
+        with qtbot.waitSignal(classify.session.finished, timeout=LONG):
+            classify.classify()
+    settle(dock, qtbot)
+    assert len([layer for layer in viewer.layers if "minerals" in layer.name]) == 2
+    for plane in (0, 1):
+        viewer.layers.selection.active = stack
+        viewer.dims.set_current_step(0, plane)
+        settle(dock, qtbot)
+        classify._look()
+        assert classify.result.overlay.placement.plane == (plane,)
+        assert classify.result.overlay.labels is dock.layer
+    dock.form.planes.setChecked(True)
+    settle(dock, qtbot)
+    assert [group.name for group in dock.figures.groups] == ["plane 1", "plane 2", "all planes"]

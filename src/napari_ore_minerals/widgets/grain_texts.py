@@ -29,8 +29,8 @@ def _sizes(tables: GrainTables) -> pd.DataFrame:
             "mineral": sizes["mineral"],
             "grains": sizes["grains"].map("{:,}".format),
             "whole": sizes["whole"].map("{:,}".format),
-            f"median, {sign}": _figures(sizes[f"d50_{unit}"], "{:.3g}"),
-            f"d90, {sign}": _figures(sizes[f"d90_{unit}"], "{:.3g}"),
+            f"median {sign}": sizes[f"d50_{unit}"].map(_length),
+            f"d90 {sign}": sizes[f"d90_{unit}"].map(_length),
             "aspect": _figures(sizes["mean_aspect"], "{:.2f}"),
         }
     )
@@ -54,6 +54,12 @@ def _liberation(tables: GrainTables) -> pd.DataFrame:
     for name in [name for name in table.columns if " to " in name]:
         found[name] = _figures(100 * table[name], "{:.0f} %")
     return found
+
+
+def _length(value: float) -> str:
+    if pd.isna(value):
+        return NOTHING
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _figures(values: pd.Series, how: str) -> pd.Series:

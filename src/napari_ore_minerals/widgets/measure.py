@@ -14,12 +14,19 @@ from napari_ore_minerals.widgets.folding import Folding
 from napari_ore_minerals.widgets.grain_panel import GrainPanel
 from napari_ore_minerals.widgets.hints import Status, scrolling
 from napari_ore_minerals.widgets.measure_chart import AreaChart
+from napari_ore_minerals.widgets.measure_exports import ExportBar, OnScreen
 from napari_ore_minerals.widgets.measure_figures import Figures, Group, Request
 from napari_ore_minerals.widgets.measure_form import VISIBLE, MeasureForm
 from napari_ore_minerals.widgets.measure_meter import Meter
-from napari_ore_minerals.widgets.measure_regions import regions_of, shapes_layers
+from napari_ore_minerals.widgets.measure_regions import draw_regions, regions_of, shapes_layers
 from napari_ore_minerals.widgets.measure_scale import give_scale
-from napari_ore_minerals.widgets.measure_source import Result, layer_in_view, result_of, same_picture
+from napari_ore_minerals.widgets.measure_source import (
+    Result,
+    layer_in_view,
+    picture_under,
+    result_of,
+    same_picture,
+)
 from napari_ore_minerals.widgets.measure_table import MeasureTable
 from napari_ore_minerals.widgets.measure_watch import Watch
 
@@ -52,6 +59,7 @@ class MeasureDock(QWidget):  # type: ignore[misc]
         self.chart = AreaChart(self._viewer.theme, "Areas of the minerals with their 95 % intervals")
         self.charts = Folding("Chart", "Bars with their 95 % intervals")
         self.grains = GrainPanel(self._viewer)
+        self.exports = ExportBar(self._on_screen, self.table)
         self._lay_out()
         self._later = QTimer(self)
         self._later.setSingleShot(True)
@@ -69,6 +77,7 @@ class MeasureDock(QWidget):  # type: ignore[misc]
         self.content.setVisible(self.result is not None)
         if self.result is None or self.layer is None:
             self.meter.forget()
+            self.figures = None
             self.title.setText(EMPTY)
             self.status.say("")
             return
@@ -83,6 +92,14 @@ class MeasureDock(QWidget):  # type: ignore[misc]
             return None
         index = max(0, int(self.group.currentIndex()))
         return self.figures.groups[min(index, len(self.figures.groups) - 1)]
+
+    def _on_screen(self) -> OnScreen | None:
+        """What an export is made of: the figures that are shown, and the map that they were measured on."""
+        if self.figures is None or self.result is None or self.layer is None:
+            return None
+        results = self.figures.request.results
+        shown = next((one for one in results if one.name == self.result.name), results[0])
+        return OnScreen(shown, self.figures, picture_under(self._viewer, self.layer))
 
     def _look(self) -> None:
         """Find out what is in view."""
@@ -149,6 +166,12 @@ class MeasureDock(QWidget):  # type: ignore[misc]
             self.grains.repainted()
             self.measure()
 
+    def _draw(self) -> None:
+        if self.layer is not None and self.result is not None:
+            shapes = draw_regions(self._viewer, self.layer, self.result.mineral_map.grid.stride_px)
+            self.form.show_parts([layer.name for layer in shapes_layers(self._viewer)])
+            self.form.part.setCurrentText(shapes.name)
+
     def _show_bar(self, wanted: bool) -> None:
         self._viewer.canvas.overlays.scale_bar.visible = wanted
 
@@ -168,7 +191,7 @@ class MeasureDock(QWidget):  # type: ignore[misc]
         inner.setSpacing(9)
         self.charts.add(self.chart)
         self.charts.expand()
-        for widget in (self.form, self.group, self.table, self.note, self.charts, self.grains):
+        for widget in (self.form, self.group, self.table, self.note, self.charts, self.grains, self.exports):
             inner.addWidget(widget)
         everything = QWidget()
         column = QVBoxLayout(everything)
@@ -180,12 +203,15 @@ class MeasureDock(QWidget):  # type: ignore[misc]
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(scrolling(everything))
-        self.setMinimumWidth(380)
+        self.setMinimumWidth(430)
 
     def _connect(self) -> None:
         self.form.changed.connect(self.measure)
         self.form.scale_given.connect(self._give_scale)
         self.form.bar_wanted.connect(self._show_bar)
+        self.form.draw_wanted.connect(self._draw)
+        self.exports.told.connect(self.status.say)
+        self.exports.failed.connect(self.status.complain)
         self.group.currentIndexChanged.connect(lambda _: self._show_group())
         self.table.ticked.connect(self._ticked)
         self.charts.button.clicked.connect(lambda _=False: self._show_group())
@@ -202,4 +228,5 @@ class MeasureDock(QWidget):  # type: ignore[misc]
         self.watch.close()
         self.meter.close()
         self.grains.close_job()
+        self.exports.close_exports()
         self._viewer.events.theme.disconnect(self._take_theme)

@@ -103,7 +103,8 @@ class AreaChart(Chart):
         minerals: MineralTable = what[1]
         known = {mineral.code: mineral for mineral in minerals}
         table = groups[-1].table
-        codes = [int(code) for code in table.loc[table["fraction"].notna(), "code"]]
+        there = table["fraction"].notna() & ((table["code"] != UNCLASSIFIED) | (table["fraction"] > 0))
+        codes = [int(code) for code in table.loc[there, "code"]]
         thick = 0.8 / len(groups)
         for number, group in enumerate(groups):
             rows = group.table.set_index("code").reindex(codes)
@@ -138,6 +139,7 @@ class SizeChart(Chart):
     def paint(self, axes: Axes, colours: Colours, *what: Any) -> int:
         """Draw a table of grains, ``grains: DataFrame of maps.grain_tables.grain_table, minerals: MineralTable``."""
         from matplotlib.patheffects import Normal, Stroke
+        from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
         grains: pd.DataFrame = what[0]
         minerals: MineralTable = what[1]
@@ -159,6 +161,9 @@ class SizeChart(Chart):
         axes.set_ylabel("smaller, % of area")
         if drawn:
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+            axes.xaxis.set_minor_locator(NullLocator())
             _legend(axes, colours)
         else:
             axes.text(

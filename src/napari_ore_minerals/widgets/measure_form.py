@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout, QHBoxLayout, QLabel, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QWidget,
+)
 
 from napari_ore_minerals.maps.measuring import ore_only
 from napari_ore_minerals.minerals import UNCLASSIFIED
@@ -21,8 +30,12 @@ LARGEST_UM = 1000.0
 
 
 class MeasureForm(QWidget):  # type: ignore[misc]
-    """Signals: ``changed()``, ``scale_given(float)`` in micrometres per pixel, ``bar_wanted(bool)``."""
+    """What to measure.
 
+    Signals: ``changed()``, ``scale_given(float)`` in micrometres per pixel, ``bar_wanted(bool)``, ``draw_wanted()``.
+    """
+
+    draw_wanted = Signal()
     changed = Signal()
     scale_given = Signal(float)
     bar_wanted = Signal(bool)
@@ -31,6 +44,7 @@ class MeasureForm(QWidget):  # type: ignore[misc]
         super().__init__()
         self._ticked: set[int] = set()
         self.of, self.part, self.planes = QComboBox(), QComboBox(), QCheckBox()
+        self.draw = QPushButton("Draw…")
         self.scale, self.source, self.bar = QDoubleSpinBox(), QLabel(), QCheckBox("scale bar")
         self._lay_out()
         self.of.currentIndexChanged.connect(self.changed)
@@ -38,6 +52,7 @@ class MeasureForm(QWidget):  # type: ignore[misc]
         self.planes.toggled.connect(self.changed)
         self.scale.valueChanged.connect(self._scale_changed)
         self.bar.toggled.connect(self.bar_wanted)
+        self.draw.clicked.connect(self.draw_wanted)
 
     def without(self, minerals: MineralTable) -> tuple[int, ...]:
         """Codes that are left out of what fractions are of."""
@@ -86,7 +101,9 @@ class MeasureForm(QWidget):  # type: ignore[misc]
         self.scale.blockSignals(True)
         self.scale.setValue(um_per_px or 0.0)
         self.scale.blockSignals(False)
-        self.source.setText("areas are in pixels" if um_per_px is None else source)
+        self.source.setText(
+            "Set it: areas are in pixels until then" if um_per_px is None else f"From: {source}"
+        )
 
     def show_bar(self, visible: bool) -> None:
         """Tell whether the viewer shows a scale bar."""
@@ -112,21 +129,28 @@ class MeasureForm(QWidget):  # type: ignore[misc]
         self.scale.setSuffix(" µm/px")
         self.scale.setSpecialValueText("unknown")
         self.scale.setKeyboardTracking(False)
-        self.scale.setFixedWidth(140)
+        self.scale.setFixedWidth(156)
         self.scale.setToolTip("Micrometres per pixel: set it here where the picture does not tell it")
         self.source.setToolTip("Where the scale comes from")
-        self.source.setWordWrap(True)
+        self.draw.setToolTip(
+            "Draw regions on the picture: a new layer of polygons, each measured apart and together"
+        )
         self.bar.setToolTip("Show a scale bar on the picture")
         row = QHBoxLayout()
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.scale)
-        row.addWidget(self.source, 1)
+        row.addStretch(1)
         row.addWidget(self.bar)
+        part = QHBoxLayout()
+        part.setContentsMargins(0, 0, 0, 0)
+        part.addWidget(self.part, 1)
+        part.addWidget(self.draw)
         self._form = QFormLayout(self)
         self._form.setContentsMargins(0, 0, 0, 0)
-        self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self._form.addRow("fractions of", self.of)
-        self._form.addRow("part", self.part)
+        self._form.addRow("part", part)
         self._form.addRow("", self.planes)
         self._form.addRow("scale", row)
+        self._form.addRow("", self.source)
         self._form.setRowVisible(self.planes, False)

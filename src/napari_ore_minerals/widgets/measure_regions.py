@@ -9,8 +9,9 @@ from napari.layers import Shapes
 
 from napari_ore_minerals.errors import OptionError
 from napari_ore_minerals.maps.region_files import MOST_REGIONS
+from napari_ore_minerals.widgets.layers import MINERALS
 from napari_ore_minerals.widgets.measure_form import VISIBLE, WHOLE
-from napari_ore_minerals.widgets.measure_source import lead_of, pixels_of
+from napari_ore_minerals.widgets.measure_source import lead_of, pixels_of, placement_of_cells
 from napari_ore_minerals.widgets.parts import outline_of
 
 if TYPE_CHECKING:
@@ -19,12 +20,30 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AREAS = ("polygon", "rectangle", "ellipse")
+FEWEST_CORNERS = 3
+REGIONS, FILL = "regions", "#ffffff20"
 NAME_COLUMNS = ("name", "region", "label", "class")
 
 
 def shapes_layers(viewer: ViewerModel) -> list[Shapes]:
     """Layers of shapes, the lowest first."""
     return [layer for layer in viewer.layers if isinstance(layer, Shapes)]
+
+
+def draw_regions(viewer: ViewerModel, layer: Labels, stride_px: int) -> Shapes:
+    """Add a layer of polygons in pixels of the picture under a minerals layer, ready to be drawn on."""
+    shapes = Shapes(
+        ndim=layer.ndim,
+        name=f"{layer.name.removesuffix(f' {MINERALS}')} {REGIONS}",
+        edge_color="white",
+        face_color=FILL,
+        edge_width=max(1.0, stride_px / 32),
+        **placement_of_cells(layer, stride_px).of_cells(1.0),
+    )
+    viewer.add_layer(shapes)
+    viewer.layers.selection = {shapes}
+    shapes.mode = "add_polygon"
+    return shapes
 
 
 def regions_of(
@@ -55,9 +74,11 @@ def regions_of(
     if shapes is None:
         return {}
     found = _areas(shapes, layer, stride_px)
-    if not 0 < len(found) <= MOST_REGIONS:
+    if not found:
+        raise OptionError(f"{part} has no area on this picture yet: draw polygons, rectangles or ellipses")
+    if len(found) > MOST_REGIONS:
         raise OptionError(
-            f"{part} has {len(found)} areas on this picture: draw polygons, rectangles or ellipses, 1 to {MOST_REGIONS}"
+            f"{part} has {len(found):,} areas: select some of them, {MOST_REGIONS:,} at most are measured"
         )
     return found
 
@@ -68,8 +89,8 @@ def _areas(shapes: Shapes, layer: Labels, stride_px: int) -> dict[str, NDArray[n
     found: dict[str, NDArray[np.float64]] = {}
     for number in chosen:
         kind = str(shapes.shape_type[number])
-        if kind not in AREAS:
-            continue  # lines have no area
+        if kind not in AREAS or len(np.unique(shapes.data[number], axis=0)) < FEWEST_CORNERS:
+            continue  # lines have no area, nor has what is being drawn
         world = np.array(
             [shapes.data_to_world(point) for point in outline_of(shapes.data[number], kind)], float
         )

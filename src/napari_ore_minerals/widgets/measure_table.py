@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_ore_minerals.minerals import MineralTable
 
-COLUMNS = ("mineral", "symbol", "area %", "95 % interval", "by grains %", "mm²")
+COLUMNS = ("mineral", "symbol", "area %", "95 % interval", "grains %", "mm²")
 MOST_ROWS = 12
 GREY = QColor("#9a9a9a")
 NOTHING = "–"
@@ -47,6 +47,7 @@ class MeasureTable(QTableWidget):  # type: ignore[misc]
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setIconSize(QSize(SWATCH_PX, SWATCH_PX))
         self.setShowGrid(False)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.itemChanged.connect(self._changed)
         self._fit()
@@ -54,7 +55,7 @@ class MeasureTable(QTableWidget):  # type: ignore[misc]
     def show_figures(self, table: pd.DataFrame, minerals: MineralTable, without: tuple[int, ...]) -> None:
         """Show a table of `maps.measuring.measure`, or of pictures that were pooled."""
         self.blockSignals(True)
-        self.setColumnHidden(COLUMNS.index("by grains %"), BY_GRAINS not in table)
+        self.setColumnHidden(COLUMNS.index("grains %"), BY_GRAINS not in table)
         self.setColumnHidden(COLUMNS.index("mm²"), not table["area_mm2"].notna().any())
         colours = {mineral.code: mineral.colour for mineral in minerals}
         self.setRowCount(len(table))
@@ -82,7 +83,7 @@ class MeasureTable(QTableWidget):  # type: ignore[misc]
             percent(entry["fraction"]),
             interval(entry["low"], entry["high"]),
             percent(entry.get(BY_GRAINS, math.nan)),
-            NOTHING if math.isnan(entry["area_mm2"]) else f"{entry['area_mm2']:.4g}",
+            NOTHING if math.isnan(entry["area_mm2"]) else f"{entry['area_mm2']:.3g}",
         )
         tip = explained(entry)
         for column, item in enumerate((name, *map(QTableWidgetItem, texts))):
@@ -106,12 +107,12 @@ def percent(share: float) -> str:
     """A share as per cent, with the digits that are worth saying."""
     if math.isnan(share):
         return NOTHING
-    return f"{100 * share:.2f}" if 0 < share < 0.0995 else f"{100 * share:.1f}"
+    return f"{100 * share:.2f}" if 0 < share < 0.00995 else f"{100 * share:.1f}"
 
 
 def interval(low: float, high: float) -> str:
     """Both ends as per cent."""
-    return NOTHING if math.isnan(low) or math.isnan(high) else f"{percent(low)} to {percent(high)}"
+    return NOTHING if math.isnan(low) or math.isnan(high) else f"{percent(low)} – {percent(high)}"
 
 
 def explained(entry: dict[Any, Any]) -> str:

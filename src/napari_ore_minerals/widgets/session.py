@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_ore_minerals.maps.mineral_map import MineralMap
     from napari_ore_minerals.widgets.input_form import Plan
 
+Plane = tuple[int, ...]
 SECONDS_BETWEEN_DRAWINGS = 0.2
 SHARE_OF_DRAWING = 1 / 40  # of the time, so that a slow display does not slow down everything else
 PAUSE_MS = 20
@@ -56,7 +57,7 @@ class Session(QObject):  # type: ignore[misc]
     def __init__(self, viewer: ViewerModel, worker: Worker) -> None:
         super().__init__()
         self._viewer, self._worker = viewer, worker
-        self._overlays: WeakKeyDictionary[Image, Overlay] = WeakKeyDictionary()
+        self._overlays: WeakKeyDictionary[Image, dict[Plane, Overlay]] = WeakKeyDictionary()
         self._adopted: WeakKeyDictionary[Labels, Overlay] = WeakKeyDictionary()
         self._running: tuple[Plan, Overlay] | None = None
         self._finishing: Iterator[None] | None = None
@@ -85,7 +86,7 @@ class Session(QObject):  # type: ignore[misc]
     def overlay_in_view(self, picture: Image | None) -> Overlay | None:
         """Result that belongs to the active layer, or else to `picture`."""
         active = self._viewer.layers.selection.active
-        for overlay in (*self._overlays.values(), *self._adopted.values()):
+        for overlay in (*self._all(), *self._adopted.values()):
             if active is not None and active in overlay.layers():
                 return overlay
         if isinstance(active, Labels) and active.metadata.get(MAP_KEY) is not None:
@@ -93,21 +94,33 @@ class Session(QObject):  # type: ignore[misc]
             placement = Placement(transform_of(active), (0,) * (active.ndim - 2), (cell, cell))
             self._adopted[active] = Overlay.adopt(self._viewer, active, placement)
             return self._adopted[active]
-        found = self._overlays.get(picture) if picture is not None else None
-        return found if found is not None and found.labels in self._viewer.layers else None
+        if picture is None or not self._overlays.get(picture):
+            return None
+        of_planes, steps = self._overlays[picture], self._viewer.dims.current_step
+        last = next(reversed(of_planes.values()))
+        found = of_planes.get(tuple(int(step) for step in steps[-picture.ndim : -2]), last)
+        return found if found.labels in self._viewer.layers else None
 
     def picture_of(self, overlay: Overlay) -> Image | None:
         """Layer of the picture that a result belongs to; None if it came from a folder."""
-        return next((layer for layer, shown in self._overlays.items() if shown is overlay), None)
+        return next((layer for layer, shown in self._overlays.items() if overlay in shown.values()), None)
 
     def disconnect_viewer(self) -> None:
         """Listen to the viewer no more."""
         self._end()
         self._viewer.layers.events.removed.disconnect(self._layer_removed)
 
+    def _all(self) -> Iterator[Overlay]:
+        for of_planes in self._overlays.values():
+            yield from of_planes.values()
+
+    def _known(self, plan: Plan) -> Overlay | None:
+        """Overlay of an earlier run on the same plane of the picture."""
+        return self._overlays.get(plan.layer, {}).get(plan.picture.placement.plane)
+
     def _overlay_for(self, plan: Plan) -> Overlay:
         """Layers for a run: those of the last one, unless the user painted on them."""
-        known = self._overlays.get(plan.layer)
+        known = self._known(plan)
         minerals = plan.card.mineral_table
         if known is not None and known.can_show(plan.task.grid, minerals):
             return known
@@ -115,11 +128,13 @@ class Session(QObject):  # type: ignore[misc]
 
     def _taken(self, plan: Plan, overlay: Overlay) -> None:
         """Make room for a run's first cells: what an older run left goes, but not what was painted on."""
-        older = self._overlays.get(plan.layer)
+        older = self._known(plan)
         if older is not overlay:
             if older is not None:
                 older.discard()
-            self._overlays[plan.layer] = overlay
+            of_planes = self._overlays.setdefault(plan.layer, {})
+            of_planes.pop(plan.picture.placement.plane, None)
+            of_planes[plan.picture.placement.plane] = overlay
             self.layers_changed.emit()
         elif overlay.map is not None:
             overlay.restart(plan.picture.placement)
@@ -193,8 +208,8 @@ class Session(QObject):  # type: ignore[misc]
         plan, overlay = self._running
         self._worker.abandon()
         self._end()
-        if self._overlays.get(plan.layer) is overlay:
-            del self._overlays[plan.layer]
+        if self._known(plan) is overlay:
+            del self._overlays[plan.layer][plan.picture.placement.plane]
             overlay.discard()
         self.dropped.emit(why)
 

@@ -1,0 +1,164 @@
+"""What leaves the Measure dock: files in every form that the program writes, and the table by the clipboard."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QApplication, QFileDialog, QHBoxLayout, QMenu, QMessageBox, QPushButton, QWidget
+
+from napari_ore_minerals.errors import PictureError
+from napari_ore_minerals.widgets.background import Background
+from napari_ore_minerals.widgets.measure_source import open_classified
+from napari_ore_minerals.widgets.measure_table import COLUMNS, MeasureTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_ore_minerals.exports.formats import Format
+    from napari_ore_minerals.images.micrograph import Micrograph
+    from napari_ore_minerals.widgets.measure_figures import Figures
+    from napari_ore_minerals.widgets.measure_source import Result
+    from napari_ore_minerals.widgets.pictures import LayerPicture
+
+
+class OnScreen(NamedTuple):
+    """What is shown when an export is asked for."""
+
+    result: Result
+    figures: Figures
+    picture: LayerPicture | None
+
+
+class ExportBar(QWidget):  # type: ignore[misc]
+    """Buttons.  Signals: ``told(str)``, ``failed(str)``."""
+
+    told = Signal(str)
+    failed = Signal(str)
+
+    def __init__(self, shown: Callable[[], OnScreen | None], table: MeasureTable) -> None:
+        super().__init__()
+        self._shown, self._table = shown, table
+        self.background = Background()
+        self.menu = QMenu(self)
+        self.export = QPushButton("Export…")
+        self.export.setToolTip(
+            "Write what is shown as a table, a map, a report; every file says where it comes from"
+        )
+        self.export.setMenu(self.menu)
+        self.copy = QPushButton("Copy table")
+        self.copy.setToolTip("Copy the table, to paste it into a sheet or a text")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.export, 1)
+        row.addWidget(self.copy, 1)
+        self.menu.aboutToShow.connect(self.fill)
+        self.copy.clicked.connect(self.copy_table)
+        self.background.done.connect(self.told)
+        self.background.failed.connect(self.failed)
+
+    def fill(self) -> None:
+        """List the forms, those that cannot be written now greyed."""
+        from napari_ore_minerals.exports.formats import FORMATS
+
+        shown = self._shown()
+        self.menu.clear()
+        for one in FORMATS:
+            action = self.menu.addAction(one.title)
+            has_picture = shown is not None and _picture_is_here(shown)
+            has_grains = shown is not None and shown.figures.request.grains is not None
+            lacks = [
+                what
+                for what, needed, here in (
+                    ("the picture", one.needs_picture, has_picture),
+                    ("grains", one.needs_grains, has_grains),
+                )
+                if needed and not here
+            ]
+            action.setEnabled(shown is not None and not lacks)
+            if lacks:
+                action.setText(f"{one.title}: needs {' and '.join(lacks)}")
+            action.triggered.connect(partial(self._ask, one))
+
+    def write(self, path: Path, *, overwrite: bool = False) -> None:
+        """Write what is shown, in a thread; its end is told with a signal."""
+        shown = self._shown()
+        if shown is None:
+            self.failed.emit("There are no figures to export yet: wait for them, or classify a picture")
+            return
+        self.told.emit(f"Writing {path.name} …")
+        self.background.run(partial(_written, shown, path, overwrite))
+
+    def copy_table(self) -> None:
+        """Copy the table as text, with tabs between its columns."""
+        shown = [n for n in range(len(COLUMNS)) if not self._table.isColumnHidden(n)]
+        lines = ["\t".join(COLUMNS[n] for n in shown)]
+        for row in range(self._table.rowCount()):
+            lines.append("\t".join(str(self._table.item(row, n).text()) for n in shown))
+        QApplication.clipboard().setText("\n".join(lines))
+        self.told.emit("The table was copied: paste it into a sheet or a text")
+
+    def close_exports(self) -> None:
+        """Let what is being written come to its end."""
+        self.background.close()
+
+    def _ask(self, chosen: Format, _: bool = False) -> None:
+        shown = self._shown()
+        if shown is None:
+            return
+        named, _kind = QFileDialog.getSaveFileName(
+            self, chosen.title, str(_proposed(shown, chosen.suffix)), f"{chosen.title} (*{chosen.suffix})",
+            options=QFileDialog.Option.DontConfirmOverwrite,
+        )  # fmt: skip
+        if not named:
+            return
+        path = Path(named if named.lower().endswith(chosen.suffix) else named + chosen.suffix)
+        if path.exists() and not self._may_replace(path):
+            return
+        self.write(path, overwrite=path.exists())
+
+    def _may_replace(self, path: Path) -> bool:
+        answer = QMessageBox.question(self, "Replace?", f"{path.name} exists. Replace it?")
+        return bool(answer == QMessageBox.StandardButton.Yes)
+
+
+def _picture_is_here(shown: OnScreen) -> bool:
+    path = shown.result.mineral_map.picture.path
+    return shown.picture is not None or (path is not None and Path(path).is_file())
+
+
+def _proposed(shown: OnScreen, suffix: str) -> Path:
+    picture = shown.result.mineral_map.picture
+    named = Path(picture.path) if picture.path else Path.home() / picture.name.replace("/", "-")
+    return named.with_name(named.name + suffix)
+
+
+def _written(shown: OnScreen, path: Path, overwrite: bool) -> str:
+    """Write; nothing of Qt or napari."""
+    from napari_ore_minerals.exports.formats import export
+    from napari_ore_minerals.exports.shown import Shown
+
+    groups = shown.figures.groups
+    measured = tuple(group.measured for group in groups if group.measured is not None)
+    several = len(shown.figures.request.results) > 1
+    what = Shown.of(
+        shown.result.mineral_map,
+        measured,
+        labels=shown.result.labels,
+        grains=shown.figures.request.grains,
+        micrograph=_micrograph(shown),
+    )
+    what = replace(what, pooled=groups[-1].table) if several else what
+    return f"{export(what, path, overwrite=overwrite)} was written"
+
+
+def _micrograph(shown: OnScreen) -> Micrograph | None:
+    """The picture that was classified; None where it is not here any more."""
+    path = shown.result.mineral_map.picture.path
+    try:
+        return open_classified(shown.picture, shown.result.mineral_map, Path(path) if path else None)
+    except PictureError:
+        return None
