@@ -19,7 +19,7 @@ ROOT = Path(napari_ore_minerals.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 FLOORS = {
-    "": 0, "errors": 0, "progress": 0, "minerals": 0, "images": 1, "models": 2, "maps": 3, "exports": 4, "learning": 4,
+    "": 0, "errors": 0, "progress": 0, "minerals": 0, "markup": 0, "plots": 0, "images": 1, "models": 2, "maps": 3, "exports": 4, "learning": 4,
     "batch": 5, "cli": 5, "widgets": 5, "__main__": 6,
 }  # fmt: skip
 SIDEWAYS = {(5, 5)}  # batch, cli and widgets do not know each other

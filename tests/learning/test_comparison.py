@@ -29,8 +29,8 @@ from napari_ore_minerals.learning.comparison_tables import (
 from napari_ore_minerals.learning.evaluate_options import EvaluateOptions
 from napari_ore_minerals.learning.evaluation_files import read_evaluation
 from napari_ore_minerals.learning.evaluation_report import EvaluationReport, table_of_predictions
-from napari_ore_minerals.learning.markup import Markup, safe, table_markup
 from napari_ore_minerals.learning.options import TrainOptions
+from napari_ore_minerals.markup import Markup, safe, table_markup
 from napari_ore_minerals.minerals import PAPER_MINERALS
 from napari_ore_minerals.models.architectures import build_network
 from napari_ore_minerals.models.card import read_card

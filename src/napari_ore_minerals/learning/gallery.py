@@ -11,8 +11,9 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from napari_ore_minerals.plots import DOTS_PER_INCH, INK, write_figure
+
 from .evaluation import losses
-from .figures import DOTS_PER_INCH, INK, write_figure
 
 if TYPE_CHECKING:
     from pathlib import Path

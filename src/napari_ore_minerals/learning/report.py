@@ -10,9 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from napari_ore_minerals import __version__
-
-from .intervals import FIGURES
-from .markup import (
+from napari_ore_minerals.markup import (
     Markup,
     figure_markup,
     number,
@@ -23,6 +21,8 @@ from .markup import (
     section_markup,
     table_markup,
 )
+
+from .intervals import FIGURES
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from napari_ore_minerals.images.micrograph import Micrograph
     from napari_ore_minerals.maps.mineral_map import MineralMap
+    from napari_ore_minerals.minerals import MineralTable
 
 LONGEST_PX = 1600
 OPACITY = 0.45
@@ -41,6 +43,39 @@ def thumbnail(micrograph: Micrograph, longest_px: int = LONGEST_PX) -> NDArray[n
     return small
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """What is drawn: codes over a picture, with a legend.
+
+    Attributes
+    ----------
+    codes : (rows, columns) uint8 array
+        Each answers for `px_per_code` x `px_per_code` pixels; 0 is left open.
+    px_per_code, height_px, width_px : int
+        Size of the picture.
+    um_per_px : float or None
+    title : str
+    legend : tuple of (str, str)
+        Colour and text of each entry.
+    legend_title : str
+    minerals : MineralTable
+        For the colours of the codes.
+    ground : (h, w, 3) uint8 array or None
+        The picture made smaller; None for black.
+    """
+
+    codes: NDArray[np.uint8]
+    px_per_code: int
+    height_px: int
+    width_px: int
+    um_per_px: float | None
+    title: str
+    legend: tuple[tuple[str, str], ...]
+    legend_title: str
+    minerals: MineralTable
+    ground: NDArray[np.uint8] | None = None
+
+
 def write_overlay(mineral_map: MineralMap, path: Path, *, micrograph: Micrograph | None = None) -> None:
     """Write the map over its picture as a PNG with legend, area fractions and scale bar.
 
@@ -53,63 +88,77 @@ def write_overlay(mineral_map: MineralMap, path: Path, *, micrograph: Micrograph
     micrograph
         The picture; without it the map lies on black.
     """
+    grid = mineral_map.grid
+    sheet = Sheet(
+        codes=mineral_map.labels,
+        px_per_code=grid.stride_px,
+        height_px=grid.height_px,
+        width_px=grid.width_px,
+        um_per_px=mineral_map.um_per_px,
+        title=mineral_map.picture.name,
+        legend=_by_tiles(mineral_map),
+        legend_title="share of the picture, by tiles",
+        minerals=mineral_map.minerals,
+        ground=None if micrograph is None else thumbnail(micrograph),
+    )
+    drawn(sheet).save(path, "PNG")
+
+
+def drawn(sheet: Sheet) -> Image.Image:
+    """Draw codes over their picture, with legend and scale bar."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from PIL import Image
 
-    grid = mineral_map.grid
-    if micrograph is None:
-        scale = min(1.0, LONGEST_PX / max(grid.height_px, grid.width_px))
-        ground = np.zeros(
-            (max(1, round(grid.height_px * scale)), max(1, round(grid.width_px * scale)), 3), np.uint8
-        )
-    else:
-        ground = thumbnail(micrograph)
+    ground = _black(sheet) if sheet.ground is None else sheet.ground
     width = max(4.0, ground.shape[1] / DOTS_PER_INCH)
     height = max(2.6, width * ground.shape[0] / ground.shape[1])
     figure = Figure(figsize=(width + 2.6, height + 0.5), dpi=DOTS_PER_INCH, facecolor="none")
     axes = figure.add_axes((0.0, 0.0, width / (width + 2.6), height / (height + 0.5)))
-    axes.set(xlim=(0, grid.width_px), ylim=(grid.height_px, 0))
+    axes.set(xlim=(0, sheet.width_px), ylim=(sheet.height_px, 0))
     axes.set_axis_off()
-    _draw_scale_bar(axes, mineral_map)
-    _draw_legend(axes, mineral_map)
-    figure.text(
-        0.01, 0.985, mineral_map.picture.name, va="top", fontsize=10, fontweight="bold", parse_math=False
-    )
+    _draw_scale_bar(axes, sheet)
+    _draw_legend(axes, sheet)
+    figure.text(0.01, 0.985, sheet.title, va="top", fontsize=10, fontweight="bold", parse_math=False)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba()))
-    page = Image.new("RGBA", drawn.size, "white")
+    letters = Image.fromarray(np.asarray(canvas.buffer_rgba()))
+    page = Image.new("RGBA", letters.size, "white")
     # matplotlib would take 300 MB to draw the picture itself
     page.paste(
-        _pasted(mineral_map, ground, axes.bbox.width, axes.bbox.height),
-        (0, drawn.height - round(axes.bbox.height)),
+        _pasted(sheet, ground, axes.bbox.width, axes.bbox.height),
+        (0, letters.height - round(axes.bbox.height)),
     )
-    page.alpha_composite(drawn)
-    page.convert("RGB").save(path, "PNG")
+    page.alpha_composite(letters)
+    return page.convert("RGB")
 
 
-def _pasted(mineral_map: MineralMap, ground: NDArray[np.uint8], width: float, height: float) -> Image.Image:
-    """Blend the map with its picture, at the size of the axes in pixels."""
+def _black(sheet: Sheet) -> NDArray[np.uint8]:
+    scale = min(1.0, LONGEST_PX / max(sheet.height_px, sheet.width_px))
+    return np.zeros(
+        (max(1, round(sheet.height_px * scale)), max(1, round(sheet.width_px * scale)), 3), np.uint8
+    )
+
+
+def _pasted(sheet: Sheet, ground: NDArray[np.uint8], width: float, height: float) -> Image.Image:
+    """Blend the codes with their picture, at the size of the axes in pixels."""
     from PIL import Image
 
-    grid, labels = mineral_map.grid, mineral_map.labels
     colours = np.zeros((256, 3), np.uint8)
-    for mineral in mineral_map.minerals:
+    for mineral in sheet.minerals:
         colours[mineral.code] = mineral.rgb
     rows, columns = (
-        ((np.arange(shown) + 0.5) * whole / shown / grid.stride_px).astype(int)
-        for shown, whole in zip(ground.shape[:2], (grid.height_px, grid.width_px), strict=True)
+        ((np.arange(shown) + 0.5) * whole / shown / sheet.px_per_code).astype(int)
+        for shown, whole in zip(ground.shape[:2], (sheet.height_px, sheet.width_px), strict=True)
     )
-    over = labels[rows][:, columns]
+    over = sheet.codes[rows][:, columns]
     mixed = cv2.addWeighted(ground, 1.0 - OPACITY, colours[over], OPACITY, 0.0)
     mixed[over == 0] = ground[over == 0]
     return Image.fromarray(cv2.resize(mixed, (round(width), round(height)), interpolation=cv2.INTER_LINEAR))
 
 
-def _draw_legend(axes: Axes, mineral_map: MineralMap) -> None:
-    from matplotlib.patches import Patch
-
+def _by_tiles(mineral_map: MineralMap) -> tuple[tuple[str, str], ...]:
+    """Colour and text of each mineral, with its share of the picture by tiles."""
     table = areas(mineral_map)
     known = {
         mineral.code: (mineral.colour, f"{mineral.name} ({mineral.symbol})")
@@ -118,7 +167,14 @@ def _draw_legend(axes: Axes, mineral_map: MineralMap) -> None:
     entries = []
     for code, name, share in zip(table["code"], table["mineral"], table["fraction_of_picture"], strict=True):
         colour, title = known.get(code, ("#ffffff", name))
-        entries.append(Patch(facecolor=colour, edgecolor="#888888", label=f"{title}  {share:.1%}"))
+        entries.append((colour, f"{title}  {share:.1%}"))
+    return tuple(entries)
+
+
+def _draw_legend(axes: Axes, sheet: Sheet) -> None:
+    from matplotlib.patches import Patch
+
+    entries = [Patch(facecolor=colour, edgecolor="#888888", label=text) for colour, text in sheet.legend]
     legend = axes.legend(
         handles=entries,
         loc="upper left",
@@ -127,23 +183,24 @@ def _draw_legend(axes: Axes, mineral_map: MineralMap) -> None:
         fontsize=8,
         borderaxespad=0.0,
     )
-    legend.set_title("share of the picture, by tiles")
+    legend.set_title(sheet.legend_title)
     legend.get_title().set_fontsize(8)
+    legend.get_title().set_parse_math(False)
     for text in legend.get_texts():
         text.set_parse_math(False)
 
 
-def _draw_scale_bar(axes: Axes, mineral_map: MineralMap) -> None:
+def _draw_scale_bar(axes: Axes, sheet: Sheet) -> None:
     """Draw a bar of a round length, about a fifth of the picture; or say that the scale is not known."""
     from matplotlib.patches import Rectangle
 
-    grid, um_per_px = mineral_map.grid, mineral_map.um_per_px
-    length_px, text = grid.width_px * 0.0, "scale not known"
+    um_per_px = sheet.um_per_px
+    length_px, text = sheet.width_px * 0.0, "scale not known"
     if um_per_px is not None:
-        length_um = round_length(grid.width_px * um_per_px / 5)
+        length_um = round_length(sheet.width_px * um_per_px / 5)
         length_px, text = length_um / um_per_px, _length_text(length_um)
-    right, bottom = grid.width_px * 0.98, grid.height_px * 0.97
-    thick = grid.height_px * 0.012
+    right, bottom = sheet.width_px * 0.98, sheet.height_px * 0.97
+    thick = sheet.height_px * 0.012
     axes.add_patch(Rectangle((right - length_px, bottom - thick), length_px, thick, color="white"))
     axes.text(
         right,

@@ -100,13 +100,24 @@ def table_markup(
     return Markup(f'{paragraph(caption, "faint")}\n<div class="wide"><table>{head}{body}</table></div>')
 
 
-def figure_markup(path: Path | None, caption: str) -> Markup:
-    """A picture inside the page; nothing if there is none."""
-    if path is None:
+def figure_markup(picture: Path | bytes | None, caption: str, *, width_px: int | None = None) -> Markup:
+    """A PNG or JPEG inside the page, from a file or its content; nothing if there is none.
+
+    Parameters
+    ----------
+    picture
+        The picture.
+    caption
+        Below it, and in its place for who cannot see it.
+    width_px
+        On the page; by default three quarters of that of the PNG, which is drawn finer than it is shown.
+    """
+    if picture is None:
         return Markup("")
-    content = path.read_bytes()
-    width = round(int.from_bytes(content[16:20], "big") * CSS_PX_PER_PX)
-    source = "data:image/png;base64," + base64.b64encode(content).decode("ascii")
+    content = picture if isinstance(picture, bytes) else picture.read_bytes()
+    width = width_px or round(int.from_bytes(content[16:20], "big") * CSS_PX_PER_PX)
+    kind = "jpeg" if content.startswith(b"\xff\xd8") else "png"
+    source = f"data:image/{kind};base64," + base64.b64encode(content).decode("ascii")
     return Markup(
         f'<figure><img alt="{safe(caption)}" width="{width}" src="{source}">'
         f"<figcaption>{safe(caption)}</figcaption></figure>"
