@@ -97,7 +97,8 @@ def classify(  # noqa: PLR0913 - a command's flags
 ) -> int:
     """Classify photographs of polished sections and write a result folder for each.
 
-    A picture whose result is there already, of the same model and options, is not classified again.
+    A picture whose result is there already, of the same model and options, is not classified again; a large one
+    that was interrupted goes on where it was.
 
     Example: ore-minerals classify PS-07.tif --um-per-px 0.5 --out results
 
@@ -106,7 +107,7 @@ def classify(  # noqa: PLR0913 - a command's flags
     Parameters
     ----------
     pictures
-        PNG, JPEG, BMP or TIFF files, or folders of them.
+        PNG, JPEG, BMP or TIFF files, Zarr folders, or folders of them.
     out
         Where the result folders go; by default beside each picture.
     model
@@ -129,6 +130,7 @@ def classify(  # noqa: PLR0913 - a command's flags
     from napari_ore_minerals.maps.files import write_areas
 
     found: list[dict[str, Any]] = []
+    damaged: list[str] = []
 
     def show(outcome: Outcome) -> None:
         for guess in outcome.guesses:
@@ -138,6 +140,7 @@ def classify(  # noqa: PLR0913 - a command's flags
             found.append({"picture": str(outcome.picture), "error": outcome.problem})
             return
         found.append(as_json(outcome.map, outcome.picture, outcome.folder))
+        damaged.extend([outcome.picture.name] * (outcome.map.run.damaged_chunks > 0))
         if not json_output:
             before = " (done before)" if outcome.done_before else ""
             print(f"\n{outcome.picture.name} -> {outcome.folder}{before}")
@@ -154,7 +157,9 @@ def classify(  # noqa: PLR0913 - a command's flags
     failures = sum(bool(outcome.problem) for outcome in outcomes)
     if failures:
         tell(f"{failures} of {len(paths)} pictures failed")
-    return SOME_FAILED if failures else 0
+    if damaged:
+        tell(f"damaged, and not processed where they are: {', '.join(damaged)}")
+    return SOME_FAILED if failures or damaged else 0
 
 
 @app.command
@@ -276,10 +281,10 @@ def _load(model: str | None, options: ClassifyOptions) -> Classifier:
 
 def _pictures(named: list[Path]) -> Iterator[Path]:
     """Yield the files that were named and the pictures in the folders that were named."""
-    from napari_ore_minerals.images.micrograph import PICTURE_SUFFIXES
+    from napari_ore_minerals.images.kinds import is_picture
 
     for path in named:
-        if path.is_dir():
-            yield from sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
+        if path.is_dir() and not is_picture(path):
+            yield from sorted(found for found in path.iterdir() if is_picture(found))
         else:
             yield path

@@ -66,6 +66,10 @@ class Plane(Protocol):
         """What is not there or was found damaged so far."""
         ...
 
+    def sound(self, window: Window) -> bool:
+        """Whether no chunk that a window touches was found damaged so far."""
+        ...
+
 
 class ArrayPlane:
     """One picture inside an array.
@@ -88,7 +92,7 @@ class ArrayPlane:
         Whether chunks that cannot be read have no data, instead of being an error.
     """
 
-    def __init__(  # noqa: PLR0913 - what is known of the chunks
+    def __init__(
         self,
         array: ArrayLike,
         layout: Layout,
@@ -145,6 +149,10 @@ class ArrayPlane:
             return Holes()
         missing = 0 if self._chunks is None else int((~self._chunks.present).sum())
         return Holes(self._sound.count, missing, self._sound.damaged)
+
+    def sound(self, window: Window) -> bool:
+        """Whether no chunk that a window touches was found damaged so far."""
+        return self._sound is None or self._sound.there(window) is None
 
     def _block(self, row: int, column: int) -> NDArray[Any]:
         with self._lock:

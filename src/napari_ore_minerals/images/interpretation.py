@@ -124,6 +124,10 @@ class InterpretedSource:
         """What is not there or was found damaged so far."""
         return self._plane.holes()
 
+    def sound(self, window: Window) -> bool:
+        """Whether no chunk that a window touches was found damaged so far."""
+        return self._plane.sound(window)
+
 
 class _Sampled(NamedTuple):
     lowest: float

@@ -32,9 +32,6 @@ from napari_ore_minerals.images.scale import check_um_per_px
 __all__ = ["Guess", "Micrograph", "PixelSource", "Pixels", "ReadOptions", "Window"]
 
 BY_USER = "given by the user"
-PICTURE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
-)  # what is looked for in folders
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PHOTOGRAPH_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM")
 _AS_READ = ReadOptions()
@@ -196,6 +193,10 @@ class Micrograph:
         """Chunks that are not there, and those that were found damaged so far, if they are salvaged."""
         return self.source.holes() if isinstance(self.source, InterpretedSource) else Holes()
 
+    def sound(self, window: Window) -> bool:
+        """Whether no chunk that a window touches was found damaged so far, if they are salvaged."""
+        return not isinstance(self.source, InterpretedSource) or self.source.sound(window)
+
     def fingerprint(self) -> str:
         """SHA-256 of the size and of sampled windows, in hexadecimal: the same for the same RGB pixels.
 
@@ -204,7 +205,8 @@ class Micrograph:
         digest = hashlib.sha256(f"{self.height_px} x {self.width_px}".encode())
         for window in sample_windows(self.height_px, self.width_px):
             try:
-                digest.update(self.read(window).rgb.tobytes())
+                read = self.read(window).rgb.tobytes()
+                digest.update(read if self.sound(window) else b"cannot be read")
             except PictureError:
                 digest.update(b"cannot be read")
         return digest.hexdigest()

@@ -40,6 +40,10 @@ class TurnedPlane:
         """What is not there or was found damaged so far."""
         return self._plane.holes()
 
+    def sound(self, window: Window) -> bool:
+        """Whether no chunk that a window touches was found damaged so far."""
+        return self._plane.sound(self._stored(window))
+
     def _stored(self, window: Window) -> Window:
         row, column, height, width = window
         if self._up:

@@ -10,13 +10,13 @@ from pydantic import BaseModel, Field, ValidationError
 
 from napari_ore_minerals.errors import OptionError, PictureError
 from napari_ore_minerals.images.blocks import READ_ERRORS, reason
+from napari_ore_minerals.images.kinds import ZARR_MARKS
 from napari_ore_minerals.images.pixels import ReadOptions
 
 ZARR_SUFFIX = ".zarr"
 UM_PER_UNIT = {
     "nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6,
 }  # fmt: skip
-_MARKS = ("zarr.json", ".zarray", ".zgroup")
 
 
 class _Axis(BaseModel):
@@ -65,7 +65,7 @@ def open_zarr(path: Path, options: ReadOptions) -> tuple[list[zarr.Array], ReadO
     OptionError
         If the level does not exist.
     """
-    if not any((path / name).is_file() for name in _MARKS):
+    if not any((path / name).is_file() for name in ZARR_MARKS):
         raise PictureError(
             f"{path.name}: is a folder, but no Zarr array or OME-Zarr image; name a picture in it."
         )

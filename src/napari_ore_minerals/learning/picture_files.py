@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from napari_ore_minerals.errors import DatasetError
-from napari_ore_minerals.images.micrograph import PICTURE_SUFFIXES
+from napari_ore_minerals.images.kinds import PICTURE_SUFFIXES
 from napari_ore_minerals.maps.files import SUFFIX as RESULT_SUFFIX
 
 from .tile_table import listed

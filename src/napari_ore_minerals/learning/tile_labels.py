@@ -14,7 +14,7 @@ from PIL import Image
 
 from napari_ore_minerals.errors import DatasetError
 from napari_ore_minerals.images.blocks import READ_ERRORS, reason
-from napari_ore_minerals.images.micrograph import PICTURE_SUFFIXES
+from napari_ore_minerals.images.kinds import PICTURE_SUFFIXES
 from napari_ore_minerals.maps.files import read_result, result_folder
 from napari_ore_minerals.minerals import DEFAULT_MINERALS, UNCLASSIFIED
 

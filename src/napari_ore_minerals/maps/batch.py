@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_ore_minerals.errors import OptionError, OreMineralsError, ResultError
-from napari_ore_minerals.images.micrograph import Micrograph
+from napari_ore_minerals.images.micrograph import Micrograph, ReadOptions
 from napari_ore_minerals.maps.areas import areas
 from napari_ore_minerals.maps.files import read_result, result_folder, write_result
-from napari_ore_minerals.maps.predict import classify_steps
 from napari_ore_minerals.maps.records import ClassifyOptions, ModelRecord
+from napari_ore_minerals.maps.resumable import part_folder, resumable_steps
 from napari_ore_minerals.progress import Progress, Steps, mapped
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from napari_ore_minerals.maps.mineral_map import MineralMap
     from napari_ore_minerals.models.classifier import Classifier
 
+_SALVAGED = ReadOptions(salvage=True)
 HOW_FAST = {"device": "auto", "precision": "auto", "batch_size": None}  # options that change no answer
 
 
@@ -137,18 +139,22 @@ def _one(
     overwrite: bool,
 ) -> Steps[Outcome | None]:
     """Classify one picture, unless its result is there; None if a stop was asked for in the middle."""
-    micrograph = Micrograph.open(path, um_per_px=um_per_px)
+    micrograph = Micrograph.open(path, um_per_px=um_per_px, options=_SALVAGED)
     guesses = tuple(map(str, micrograph.guesses))
     if folder.exists() and not overwrite:
         older = _same_result(folder, micrograph, classifier, options)
         return Outcome(path, folder, older, areas(older), done_before=True, guesses=guesses)
-    steps = classify_steps(micrograph, classifier, options)
-    mineral_map = yield from mapped(
-        steps, lambda at: Progress(at.done, at.total, "tiles", path.name, at.notice)
-    )
-    if not mineral_map.run.complete:
-        return None
-    write_result(mineral_map, folder, micrograph=micrograph, overwrite=overwrite)
+    parts = part_folder(folder, micrograph, classifier, options)
+    with nullcontext() if parts is None else parts.held():
+        mineral_map = yield from mapped(
+            resumable_steps(micrograph, classifier, options, parts),
+            lambda at: Progress(at.done, at.total, "tiles", path.name, at.notice),
+        )
+        if not mineral_map.run.complete:
+            return None
+        write_result(mineral_map, folder, micrograph=micrograph, overwrite=overwrite)
+    if parts is not None:
+        parts.remove()
     return Outcome(path, folder, mineral_map, areas(mineral_map), guesses=guesses)
 
 

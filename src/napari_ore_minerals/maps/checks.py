@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_ore_minerals.images.micrograph import Micrograph
+    from napari_ore_minerals.images.pixels import Holes
     from napari_ore_minerals.models.card import ModelCard
 
 FEWEST_CELLS = 9
@@ -34,6 +35,16 @@ class PictureCheck:
         self._values += seen.shape[0] * seen.shape[1] * seen.shape[2]
         self._saturated += int((seen >= WHITE).any(axis=-1).sum())
         self._highest = max(self._highest, float(np.percentile(seen, 99)))
+
+    def state(self) -> NDArray[np.float64]:
+        """What was noted so far, three numbers."""
+        return np.array([self._values, self._saturated, self._highest])
+
+    def merge(self, state: NDArray[np.float64]) -> None:
+        """Take over what another one noted."""
+        self._values += float(state[0])
+        self._saturated += float(state[1])
+        self._highest = max(self._highest, float(state[2]))
 
     def warnings(self) -> tuple[str, ...]:
         """Return what is wrong with the exposure, if anything."""
@@ -85,6 +96,18 @@ def check_map(
             f"{counts[UNCLASSIFIED] / cells:.0%} of the cells are unclassified: the model is unsure of this picture"
         )
     return tuple(found)
+
+
+def check_chunks(holes: Holes) -> tuple[str, ...]:
+    """Return what of a picture is not there or damaged, and therefore not processed."""
+    if not holes.missing and not holes.damaged:
+        return ()
+    return (
+        (
+            f"of the picture's {holes.chunks} tiles or chunks {holes.missing} are not in its file and "
+            f"{holes.damaged} are damaged: the map has no answer there, and areas leave it out"
+        ),
+    )
 
 
 def check_scale(micrograph: Micrograph, card: ModelCard) -> tuple[str, ...]:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import uuid
@@ -234,6 +235,8 @@ def _write_tiff(path: Path, values: NDArray[Any], um_per_place: float | None, ch
     if um_per_place is not None:
         for axis in "XY":
             metadata |= {f"PhysicalSize{axis}": um_per_place, f"PhysicalSize{axis}Unit": "µm"}
+    named = uuid.uuid5(uuid.NAMESPACE_OID, hashlib.sha256(np.ascontiguousarray(values).data).hexdigest())
+    metadata["UUID"] = named.urn  # the same for the same map, not one of every writing
     tifffile.imwrite(
         path,
         values,

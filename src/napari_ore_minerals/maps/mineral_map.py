@@ -10,14 +10,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_ore_minerals.minerals import UNCLASSIFIED, MineralTable
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Callable
 
     from napari_ore_minerals.images.tiles import TileGrid
     from napari_ore_minerals.maps.records import ModelRecord, PictureRecord, RunRecord
+
+
+Answers = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_], NDArray[np.floating]]
+ROWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,28 @@ def label_cells(
     codes = np.array(minerals.codes, np.uint8)[probabilities.argmax(axis=-1)]
     sure = processed & (probabilities.max(axis=-1) >= min_confidence)
     return np.where(sure, codes, np.uint8(UNCLASSIFIED)).astype(np.uint8)
+
+
+def joined_rows(answers: Callable[[slice], Answers], rows: int) -> Answers:
+    """Answers of all cells, some rows at a time, since a large picture has many.
+
+    Evidence becomes float16, and 0 where there is none.
+
+    Parameters
+    ----------
+    answers
+        Gives labels, probabilities, processed and class maps of some rows of cells.
+    rows
+        How many there are.
+    """
+    found = []
+    for row in range(0, rows, ROWS_AT_ONCE):
+        labels, probabilities, processed, maps = answers(slice(row, row + ROWS_AT_ONCE))
+        side = maps.shape[1] // len(labels)
+        maps = maps * np.kron(processed, np.ones((side, side), np.uint8))
+        found.append((labels, probabilities, processed, maps.astype(np.float16)))
+    labels, probabilities, processed = (np.concatenate([part[n] for part in found]) for n in range(3))
+    return labels, probabilities, processed, np.concatenate([part[3] for part in found], axis=1)
 
 
 class EvidenceSum:

@@ -14,8 +14,8 @@ import torch
 from napari_ore_minerals.errors import DeviceError, OptionError
 from napari_ore_minerals.images.tile_reader import TileBatch, TileReader, nearest_first
 from napari_ore_minerals.images.tiles import TileGrid
-from napari_ore_minerals.maps.checks import PictureCheck, check_map, check_scale
-from napari_ore_minerals.maps.mineral_map import EvidenceSum, MineralMap, label_cells
+from napari_ore_minerals.maps.checks import PictureCheck, check_chunks, check_map, check_scale
+from napari_ore_minerals.maps.mineral_map import Answers, EvidenceSum, MineralMap, joined_rows, label_cells
 from napari_ore_minerals.maps.records import ClassifyOptions, ModelRecord, PictureRecord, RunRecord
 from napari_ore_minerals.models.classifier import BatchSize, Classifier, Evidence
 from napari_ore_minerals.models.on_cpu import on_cpu
@@ -121,7 +121,7 @@ def classify_steps(
     DeviceError
         If the device is too small for a single tile, or computes nonsense.
     """
-    task = _Task(micrograph, classifier, options, wanted=wanted, features=features)
+    task = Task(micrograph, classifier, options, wanted=wanted, features=features)
     positions = nearest_first(task.grid, task.grid.tiles_for(task.wanted), first)
     done, complete = 0, True
     with TileReader(micrograph, task.grid, positions, input_px=classifier.card.input_px) as reader:
@@ -138,8 +138,8 @@ def classify_steps(
     return task.result(complete=complete, tiles=done)
 
 
-class _Task:
-    """One run of `classify_steps`: the evidence gathered so far and what is needed to add to it."""
+class Task:
+    """One classification: the evidence gathered so far and what is needed to add to it."""
 
     def __init__(
         self,
@@ -208,11 +208,7 @@ class _Task:
         self._told = []
         if evidence is None:
             return notice, None
-        if self.evidence is None:
-            classes, side = evidence.class_maps.shape[1:3]
-            self.evidence = EvidenceSum(self.grid, classes=classes, map_px=side)
-        for row, column, maps in zip(tiles.rows, tiles.columns, evidence.class_maps, strict=True):
-            self.evidence.add(int(row), int(column), maps)
+        self.add(np.stack([tiles.rows, tiles.columns], axis=1), evidence.class_maps)
         if self.features is not None and evidence.features is not None:
             for row, column, seen, pixels in zip(
                 tiles.rows, tiles.columns, evidence.features, tiles.pixels, strict=True
@@ -220,6 +216,13 @@ class _Task:
                 self.features.add(int(row), int(column), seen, pixels)
         self.check.add(tiles.pixels)
         return notice, self._update(tiles)
+
+    def add(self, positions: NDArray[np.intp], class_maps: NDArray[np.float32]) -> None:
+        """Add the (n, classes, h, w) evidence of tiles, whose rows and columns are (n, 2)."""
+        for (row, column), maps in zip(positions.tolist(), class_maps, strict=True):
+            if self.evidence is None:
+                self.evidence = EvidenceSum(self.grid, classes=len(maps), map_px=maps.shape[1])
+            self.evidence.add(row, column, maps)
 
     def _update(self, tiles: TileBatch) -> CellUpdate:
         top, bottom = int(tiles.rows.min()), int(tiles.rows.max()) + self.grid.overlap
@@ -231,9 +234,7 @@ class _Task:
             rows + top, columns + left, labels[processed], probabilities.max(axis=-1)[processed]
         )
 
-    def _answers(
-        self, rows: slice = slice(None), columns: slice = slice(None)
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]:
+    def _answers(self, rows: slice, columns: slice = slice(None)) -> Answers:
         evidence = self.evidence or EvidenceSum(self.grid, classes=len(self.minerals), map_px=1)
         logits, maps, answered = evidence.cells(rows, columns)
         processed = answered & self.wanted[rows, columns]
@@ -253,10 +254,9 @@ class _Task:
 
     def result(self, *, complete: bool, tiles: int) -> MineralMap:
         """Return the map of what was gathered."""
-        labels, probabilities, processed, maps = self._answers()
+        labels, probabilities, processed, maps = joined_rows(self._answers, self.grid.rows)
         card, micrograph = self.classifier.card, self.micrograph
-        side = maps.shape[1] // self.grid.rows
-        maps = maps * np.kron(processed, np.ones((side, side), np.uint8))
+        holes = micrograph.holes()
         run_record = RunRecord(
             options=self.options,
             min_confidence=self.min_confidence,
@@ -268,6 +268,8 @@ class _Task:
             seconds=round(time.perf_counter() - self.begun, 3),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             complete=complete,
+            missing_chunks=holes.missing,
+            damaged_chunks=holes.damaged,
             notices=tuple(self.notices),
             software={name: version(name) for name in ("napari-ore-minerals", "torch", "timm", "numpy")},
         )
@@ -275,7 +277,7 @@ class _Task:
             grid=self.grid,
             labels=labels,
             probabilities=probabilities,
-            class_maps=maps.astype(np.float16),
+            class_maps=maps,
             processed=processed,
             minerals=self.minerals,
             um_per_px=micrograph.um_per_px,
@@ -285,6 +287,7 @@ class _Task:
             run=run_record,
             warnings=(
                 *self.check.warnings(),
+                *check_chunks(holes),
                 *check_map(labels, probabilities, processed, self.minerals),
                 *(check_scale(micrograph, card) if self.options.tile_px is None else ()),
             ),

@@ -105,7 +105,7 @@ class ModelRecord(BaseModel):
 
 
 class RunRecord(BaseModel):
-    """How, where and when a map was made; ``complete`` is False after a cancel."""
+    """How, where and when a map was made; ``complete`` is False after a cancel, chunks are those of the picture."""
 
     model_config = _RECORD
 
@@ -119,5 +119,7 @@ class RunRecord(BaseModel):
     seconds: float
     created: str
     complete: bool
+    missing_chunks: int = 0
+    damaged_chunks: int = 0
     notices: tuple[str, ...] = ()
     software: dict[str, str] = {}
