@@ -30,6 +30,7 @@ th.text, td.text { text-align: left; }
 tr.first td { border-top: 2px solid #bbb; }
 .range { display: block; color: #777; font-size: .78rem; }
 .paper { color: #0072b2; }
+.long { white-space: normal; overflow-wrap: anywhere; display: inline-block; max-width: 48rem; }
 figure { margin: 1rem 0 2rem; }
 figure img { max-width: 100%; height: auto; }
 code, pre { font: .85rem/1.5 ui-monospace, "DejaVu Sans Mono", Consolas, monospace; }

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from napari_ore_minerals.errors import OptionError
 from napari_ore_minerals.exports.geojson import write_geojson
+from napari_ore_minerals.exports.page import write_page
+from napari_ore_minerals.exports.sheets import write_pdf, write_png
 from napari_ore_minerals.exports.shown import Shown
 from napari_ore_minerals.exports.tables import write_csv, write_grains_csv, write_json
 from napari_ore_minerals.exports.tiff import write_tiff
@@ -48,6 +50,9 @@ FORMATS: tuple[Format, ...] = (
     Format(".grains.csv", "Grains, a row each (CSV)", write_grains_csv, needs_grains=True),
     Format(".json", "All tables and records (JSON)", write_json),
     Format(".geojson", "Outlines for QuPath (GeoJSON)", write_geojson),
+    Format(".png", "Map with legend and scale bar (PNG)", write_png),
+    Format(".pdf", "One page (PDF)", write_pdf),
+    Format(".html", "Report (HTML)", write_page),
     Format(".ome.tif", "Pixel map (OME-TIFF)", write_tiff),
     Format(".ome.zarr", "Picture and labels (OME-Zarr)", write_zarr, folder=True),
 )

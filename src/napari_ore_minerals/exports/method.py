@@ -1,0 +1,126 @@
+"""How the figures came about, in words fit for the methods section of a paper, and what to cite."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_ore_minerals.exports.shown import PROGRAM
+from napari_ore_minerals.maps.places import follows
+from napari_ore_minerals.minerals import UNCLASSIFIED
+
+if TYPE_CHECKING:
+    from napari_ore_minerals.exports.shown import Shown
+    from napari_ore_minerals.maps.measuring import Measurement
+
+PAPER = (
+    "Cai, Qiu, Petrelli and others (2024). The application of “transfer learning” in optical microscopy: the "
+    "petrographic classification of metallic minerals. American Mineralogist 109, 2060-2072."
+)
+CLASS_MAPS = (
+    "Zhou, B., Khosla, A., Lapedriza, A., Oliva, A., Torralba, A. (2016). Learning deep features for discriminative "
+    "localization. IEEE Conference on Computer Vision and Pattern Recognition, 2921-2929."
+)
+SWIN = (
+    "Liu, Z., Lin, Y., Cao, Y., Hu, H., Wei, Y., Zhang, Z., Lin, S., Guo, B. (2021). Swin Transformer: hierarchical "
+    "vision transformer using shifted windows. IEEE/CVF International Conference on Computer Vision, 10012-10022."
+)
+SAMPLING = "Cochran, W. G. (1977). Sampling Techniques, 3rd edition. Wiley, New York."
+SYMBOLS = "Warr, L. N. (2021). IMA-CNMNC approved mineral symbols. Mineralogical Magazine 85, 291-320."
+_FAMILIES = (
+    ("swin", "Swin Transformer"),
+    ("resnet", "ResNet"),
+    ("mobilenet", "MobileNet"),
+    ("efficientnet", "EfficientNet"),
+)
+
+
+def method(shown: Shown) -> tuple[str, ...]:
+    """Paragraphs: how tiles were classified, how areas were measured, and how grains were found."""
+    found = [_classified(shown), _measured(shown)]
+    return tuple(found if shown.grains is None else [*found, _grains(shown)])
+
+
+def citations(shown: Shown) -> tuple[str, ...]:
+    """What a paper that uses these figures should cite: the software, the paper, and the sources of the method."""
+    sources = [f"{PROGRAM}, software for ore microscopy (BSD-3-Clause); see its CITATION.cff.", PAPER]
+    if "swin" in shown.mineral_map.model.architecture:
+        sources.append(SWIN)
+    return (*sources, CLASS_MAPS, SAMPLING, SYMBOLS)
+
+
+def _classified(shown: Shown) -> str:
+    mineral_map = shown.mineral_map
+    picture, model, grid, run = mineral_map.picture, mineral_map.model, mineral_map.grid, mineral_map.run
+    scale = mineral_map.um_per_px
+    side = f"{grid.tile_px} px" if scale is None else f"{grid.tile_px} px ({grid.tile_px * scale:.3g} µm)"
+    apart = "side by side" if grid.overlap == 1 else f"every {grid.stride_px} px"
+    family = next((title for part, title in _FAMILIES if part in model.architecture), "neural network")
+    text = (
+        f"The reflected-light photograph {picture.name} ({picture.width_px} x {picture.height_px} px, "
+        f"{'of unknown scale' if scale is None else f'{scale:.4g} µm per pixel'}) was classified with {PROGRAM}, "
+        f"after Cai et al. (2024): square tiles of {side}, {apart}, were given to a {family} "
+        f"({model.architecture}; model “{model.name}”, version {model.version}, weights SHA-256 "
+        f"{model.weights_sha256[:12]}…) that knows {_listed([mineral.name for mineral in mineral_map.minerals])}. "
+    )
+    if run.min_confidence > 0:
+        text += f"Cells whose likeliest mineral had a probability below {run.min_confidence:.2g} are unclassified. "
+    if shown.corrections:
+        text += f"{shown.corrections:,} of {grid.rows * grid.columns:,} cells were named or confirmed by hand"
+        text += ", and the other cells follow these." if follows(mineral_map) else "."
+    else:
+        text += "No cell was corrected by hand."
+    return text if run.complete else text + " The classification was stopped before its end."
+
+
+def _measured(shown: Shown) -> str:
+    mineral_map, last = shown.mineral_map, shown.measured[-1]
+    m, temperature = mineral_map.places_per_cell, mineral_map.run.temperature
+    text = (
+        f"Areas were measured below the tiles: class activation maps (Zhou et al. 2016) give the evidence for each "
+        f"mineral at {m} x {m} places of every {mineral_map.grid.stride_px} px cell, which was turned into shares that "
+        f"add up to one (softmax{'' if temperature == 1 else f', temperature {temperature:.3g}'}); "
+        f"cells named by hand count whole. Area fractions are of {_whole(last)}. "
+    )
+    if len(shown.measured) > 1:
+        text += f"They were measured in {len(shown.measured) - 1} regions, and in all of them together. "
+    text += (
+        f"95 % confidence intervals are from Student's t of the ratio over {last.blocks} blocks of "
+        f"{last.block_px:.0f} px (Cochran 1977; grains measure about {last.grain_px:.0f} px)"
+    )
+    if last.table["classifier_error"].notna().any():
+        return (
+            text
+            + ", and include the classifier's error as it was found on pictures whose minerals are known."
+        )
+    return text + "; the classifier's own error is not included."
+
+
+def _whole(measured: Measurement) -> str:
+    names = [*(mineral.name for mineral in measured.minerals), "what is unclassified"]
+    there = set(measured.table["code"])
+    codes = (*measured.minerals.codes, UNCLASSIFIED)
+    left = [
+        name
+        for name, code, counts in zip(names, codes, measured.whole, strict=True)
+        if not counts and code in there
+    ]
+    return f"all that was measured but {_listed(left)}" if left else "all that was measured"
+
+
+def _grains(shown: Shown) -> str:
+    if shown.grains is None or shown.grain_tables is None:
+        return ""
+    scale = shown.grains.um_per_place
+    step = f"{shown.grains.factor} px" if scale is None else f"{shown.grains.factor} px ({scale:.3g} µm)"
+    whole = int(shown.grain_tables.sizes["whole"].sum())
+    return (
+        f"Boundaries of grains were followed on a grid of {step}: the colours of each mineral were learnt in this "
+        "photograph from the map, and each pixel was judged by its colour, by what the map says of its place, and by "
+        f"the pixels around it. {len(shown.grain_tables.grains):,} grains were counted, of which {whole:,} are not "
+        "cut by the edge of the picture and entered the distributions of sizes. Diameters are those of circles of the "
+        "same area; they are sizes of sections through grains, which are smaller than the grains."
+    )
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,135 @@
+"""Pictures to look at and to hand round: PNG with legend and scale bar, and one page of PDF."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.figure import Figure
+from PIL.PngImagePlugin import PngInfo
+
+from napari_ore_minerals.exports.figures import draw_areas, draw_sizes, ground_of, percent, sheet_of
+from napari_ore_minerals.exports.method import citations, method
+from napari_ore_minerals.exports.shown import PROGRAM, facts, notes
+from napari_ore_minerals.plots import FAINT, INK, heading
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+    from napari_ore_minerals.exports.shown import Shown
+
+_A4 = (8.27, 11.69)  # inches
+_LEFT, _WIDE = 0.07, 0.86
+_COLUMNS = 118  # letters in a line of the small print
+_MOST_LINES = 40
+
+
+def write_png(shown: Shown, path: Path) -> None:
+    """Write the map over its picture as PNG; its facts stand in text chunks of the file."""
+    about = PngInfo()
+    for name, text in (facts(shown) | {"notes": "; ".join(notes(shown))}).items():
+        about.add_itxt(name, text)
+    with path.open("xb") as file:
+        sheet_of(shown, ground_of(shown)).save(file, "PNG", pnginfo=about)
+
+
+def write_pdf(shown: Shown, path: Path) -> None:
+    """Write one page of A4: map, table, bars, method, notes and facts."""
+    figure = Figure(figsize=_A4, facecolor="white")
+    top = _title(figure, shown)
+    sheet = np.asarray(sheet_of(shown, ground_of(shown)))
+    tall = min(0.36, _WIDE * _A4[0] / _A4[1] * sheet.shape[0] / sheet.shape[1])
+    axes = figure.add_axes((_LEFT, top - tall, _WIDE, tall), anchor="NW")
+    axes.imshow(sheet, interpolation="none")
+    axes.set_axis_off()
+    below = top - tall - 0.02
+    rows = len(shown.measured[-1].table)
+    high = min(0.26, 0.034 + 0.0145 * (rows + 1))
+    _table(figure.add_axes((_LEFT, below - high, 0.5, high)), shown)
+    plots = 1 + (shown.grain_tables is not None)
+    share = (high - 0.02 * (plots - 1)) / plots if plots == 1 else max(high, 0.24) / 2 - 0.02
+    for number in range(plots):
+        at = (0.70, below - 0.012 - (number + 1) * share - number * 0.045 + 0.02, 0.23, share - 0.03)
+        one = figure.add_axes(at)
+        if number == 0:
+            draw_areas(one, shown.measured[-1].table, shown.measured[-1].minerals)
+        else:
+            draw_sizes(one, shown)
+            heading(one, "sizes of grains, by area")
+        one.tick_params(labelsize=6)
+    _small_print(figure, shown, below - max(high, plots * (share + 0.045)) - 0.01)
+    about = {
+        "Title": f"Minerals of {shown.name}",
+        "Creator": PROGRAM,
+        "Producer": PROGRAM,
+        "CreationDate": None,
+    }
+    about["Subject"] = "; ".join(f"{name}: {text}" for name, text in facts(shown).items())
+    with mpl.rc_context({"pdf.fonttype": 42}), path.open("xb") as file:
+        FigureCanvasPdf(figure).print_pdf(file, metadata=about)
+
+
+def _title(figure: Figure, shown: Shown) -> float:
+    """Write the head of the page; returns where it ends."""
+    told = facts(shown)
+    figure.text(
+        _LEFT, 0.965, f"Minerals of {shown.name}", fontsize=14, fontweight="bold", va="top", **_WRITTEN
+    )
+    line = f"{told['model']}   ·   {told['scale']}   ·   {told['corrections']}"
+    figure.text(_LEFT, 0.938, line, fontsize=7.5, va="top", **(_WRITTEN | {"color": "#666666"}))
+    return 0.92
+
+
+def _table(axes: Axes, shown: Shown) -> None:
+    """Areas as lines of text in columns; matplotlib's own tables cannot be read at this size."""
+    last = shown.measured[-1]
+    axes.set(xlim=(0, 1), ylim=(len(last.table) + 1.6, -0.6))
+    axes.set_axis_off()
+    scale = last.um_per_px is not None
+    heads = ("mineral", "area, 95 % interval", "mm²" if scale else "px", "cells")
+    places, sides = (0.05, 0.66, 0.84, 1.0), ("left", "right", "right", "right")
+    colours = {mineral.code: mineral.colour for mineral in last.minerals}
+    rows: list[tuple[str, ...]] = [heads]
+    for number, row in enumerate(last.table.to_dict("records"), 1):
+        area = f"{row['area_mm2']:.4g}" if scale else f"{row['area_px']:,.0f}"
+        rows.append((str(row["mineral"]), percent(row), area, f"{row['cells']:,}"))
+        colour = colours.get(int(row["code"]), "white")
+        axes.scatter(0.02, number, marker="s", s=34, color=colour, edgecolors=FAINT, linewidths=0.5)
+    for number, cells in enumerate(rows):
+        for text, place, side in zip(cells, places, sides, strict=True):
+            bold = "bold" if number == 0 else "normal"
+            axes.text(place, number, text, ha=side, va="center", fontsize=7.5, fontweight=bold, **_WRITTEN)
+    axes.axhline(0.5, color=INK, linewidth=0.8)
+    if len(shown.measured) > 1:
+        axes.text(0, len(rows), f"of {last.name}", fontsize=7, va="center", **_WRITTEN)
+
+
+def _small_print(figure: Figure, shown: Shown, top: float) -> None:
+    """Method, notes, what to cite and facts, as much of it as the page holds: what is cut off is said."""
+    told = facts(shown)
+    lines: list[str] = []
+    for text in (
+        *method(shown),
+        *(f"Note: {note}." for note in notes(shown)),
+        "Cite: " + " ".join(citations(shown)[:2]),
+        "; ".join(
+            f"{name}: {told[name]}"
+            for name in ("model sha256", "picture fingerprint", "software")
+            if name in told
+        ),
+    ):
+        lines += [*textwrap.wrap(text, _COLUMNS), ""]
+    step = 0.0118
+    room = min(_MOST_LINES, int((top - 0.03) / step))
+    if len(lines) > room:
+        lines = [*lines[: max(room - 1, 0)], "… more in the HTML report."]
+    for number, line in enumerate(lines):
+        figure.text(_LEFT, top - number * step, line, fontsize=6.8, va="top", **_WRITTEN)
+
+
+_WRITTEN: dict[str, Any] = {"color": INK, "parse_math": False}
