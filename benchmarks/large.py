@@ -150,19 +150,20 @@ def same_after_kill(
     taken = child(CLASSIFY, picture, folder, model, arguments.tile_px, 0)
     name = f"{picture.name}.oremap"
     files = sorted(path.name for path in (whole / name).iterdir())
-    same = files == sorted(path.name for path in (folder / name).iterdir())
-    for file in files:
+    other_files = {path.name for path in (folder / name).iterdir()}
+    different = sorted(set(files) ^ other_files)
+    for file in sorted(set(files) & other_files):
         one, other = ((root / name / file).read_bytes() for root in (whole, folder))
         if file == "run.json":
             one, other = (_without_times(content) for content in (one, other))
-        same = same and one == other
+        different += [file] * (one != other)
     left = ", ".join(path.name for path in folder.iterdir())
-    told = "the same bytes" if same else "DIFFER"
+    told = "the same bytes" if not different else f"of which {', '.join(different)} DIFFER"
     print(
         f"{arguments.now:6} x {arguments.now:<6} killed at half with {kept / 2**20:.1f} MB kept; {taken['told']}; then "
         f"{taken['seconds']:.0f} s; {len(files)} files {told}; left: {left}"
     )
-    return same
+    return not different
 
 
 def _without_times(content: bytes) -> bytes:

@@ -17,6 +17,7 @@ from napari_ore_minerals.images.blocks import ArrayPlane, reason
 from napari_ore_minerals.images.chunks import stored_chunks, vanished
 from napari_ore_minerals.images.interpretation import Colours, InterpretedSource, interpret
 from napari_ore_minerals.images.layout import guess_axes, layout_of
+from napari_ore_minerals.images.levels import PictureLevel
 from napari_ore_minerals.images.photographs import Opened, open_photograph
 from napari_ore_minerals.images.pixels import (
     Guess,
@@ -163,6 +164,9 @@ class Micrograph:
             If an option does not fit the picture.
         """
         level = _level(array, options.level, name)
+        if isinstance(level, PictureLevel):
+            known = replace(level.micrograph, name=name)
+            return known if um_per_px is None else known.with_scale(um_per_px)
         shape = _shape(level, name)
         axes, guesses = guess_axes(shape, options, name)
         layout = layout_of(shape, axes, options, name)

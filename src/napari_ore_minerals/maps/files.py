@@ -1,7 +1,8 @@
 """Result folders: a mineral map on disk, whole or not at all, and read back bit-equal.
 
 ``<picture>.oremap/`` holds ``minerals.tif``, ``confidence.tif`` and ``heatmaps.tif``
-(OME-TIFF with physical scale), ``areas.csv``, ``overlay.png`` and ``run.json``.
+(OME-TIFF with physical scale), ``areas.csv``, ``overlay.png`` and ``run.json``; of a very large picture
+without a pyramid also ``picture.tif``, the picture made smaller, to look at.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tifffile
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_ore_minerals.errors import OptionError, ResultError
+from napari_ore_minerals.images.levels import is_large, write_levels
 from napari_ore_minerals.images.tiles import TileGrid
 from napari_ore_minerals.maps.areas import areas
 from napari_ore_minerals.maps.mineral_map import MineralMap
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 SUFFIX = ".oremap"
 RUN_NAME = "run.json"
 MINERALS_NAME, CONFIDENCE_NAME, HEATMAPS_NAME = "minerals.tif", "confidence.tif", "heatmaps.tif"
-AREAS_NAME, OVERLAY_NAME = "areas.csv", "overlay.png"
+AREAS_NAME, OVERLAY_NAME, PICTURE_NAME = "areas.csv", "overlay.png", "picture.tif"
 _MAX_RUN_BYTES = 4 << 20
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -192,6 +194,9 @@ def _write_files(mineral_map: MineralMap, folder: Path, micrograph: Micrograph |
     place = None if scale is None else scale / mineral_map.places_per_cell
     _write_tiff(folder / HEATMAPS_NAME, mineral_map.class_maps.astype(np.float32), place, names)
     write_areas(areas(mineral_map), folder / AREAS_NAME)
+    if micrograph is not None and is_large(micrograph.height_px, micrograph.width_px):
+        smaller = folder / PICTURE_NAME
+        micrograph = type(micrograph).open(smaller) if write_levels(micrograph, smaller) else micrograph
     write_overlay(mineral_map, folder / OVERLAY_NAME, micrograph=micrograph)
     record = ResultRecord(
         picture=mineral_map.picture,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LAYER_SCALE, BY_USER = "layer scale", "given by the user"
 SQUARE = 0.01
+BROWSED_KEY = "ore_minerals_browsed"  # of layers whose coarser levels are for the eye alone
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,8 @@ def picture_of(
         raise PictureError(f"{layer.name}: has one axis; a picture has rows and columns.")
     shapes = [tuple(shape) for shape in layer.level_shapes] if layer.multiscale else [_shape(layer)]
     finest, source = (um_per_px, BY_USER) if um_per_px is not None else (um_per_px_of(layer), LAYER_SCALE)
-    level = _level(shapes, layer.ndim, finest, model_um_per_px)
+    browsed = layer.metadata.get(BROWSED_KEY, False)
+    level = 0 if browsed else _level(shapes, layer.ndim, finest, model_um_per_px)
     rows, columns = layer.ndim - 2, layer.ndim - 1
     pixel = (shapes[0][rows] / shapes[level][rows], shapes[0][columns] / shapes[level][columns])
     lead = layer.ndim - 2
@@ -142,7 +144,7 @@ def picture_of(
     path = layer.source.path
     return LayerPicture(
         data=list(layer.data) if layer.multiscale else layer.data,
-        options=ReadOptions(rgb=bool(layer.rgb), plane=plane or None, level=level),
+        options=ReadOptions(rgb=bool(layer.rgb), plane=plane or None, level=level, salvage=True),
         name=layer.name,
         height_px=shapes[level][rows],
         width_px=shapes[level][columns],

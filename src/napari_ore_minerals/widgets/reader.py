@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_ore_minerals.errors import OreMineralsError
-from napari_ore_minerals.maps.files import RUN_NAME, SUFFIX, read_result
+from napari_ore_minerals.maps.files import PICTURE_NAME, RUN_NAME, SUFFIX, read_result
 from napari_ore_minerals.widgets.layers import layer_data
-from napari_ore_minerals.widgets.pictures import Placement
+from napari_ore_minerals.widgets.pictures import BROWSED_KEY, Placement
 
 if TYPE_CHECKING:
     from napari_ore_minerals.maps.mineral_map import MineralMap
 
 LayerData = tuple[Any, dict[str, Any], str]
-LARGEST_PICTURE_PX = 200_000_000
 
 
 def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerData]] | None:
@@ -59,18 +58,30 @@ def placement_of(mineral_map: MineralMap) -> Placement:
 
 
 def _picture(folder: Path, mineral_map: MineralMap, placement: Placement) -> list[LayerData]:
-    """Read the picture if a file of its name lies beside the folder and has its pixels."""
-    from napari_ore_minerals.images.micrograph import Micrograph
+    """Read the picture if one of its name lies beside the folder and has its pixels; a large one as it is looked at."""
+    from napari_ore_minerals.images.levels import is_large, levels_of
+    from napari_ore_minerals.images.micrograph import Micrograph, ReadOptions
 
-    path = folder.parent / folder.name.removesuffix(SUFFIX)
-    grid = mineral_map.grid
-    if not path.is_file() or grid.height_px * grid.width_px > LARGEST_PICTURE_PX:
+    path = _picture_path(folder, mineral_map)
+    arguments = {"name": mineral_map.picture.name, "rgb": True, **placement.transform}
+    if path is None:
         return []
     try:
-        micrograph = Micrograph.open(path)
+        micrograph = Micrograph.open(path, options=ReadOptions(salvage=True))
         if micrograph.fingerprint() != mineral_map.picture.fingerprint:
             return []
-        rgb = micrograph.read().rgb
+        if not is_large(micrograph.height_px, micrograph.width_px):
+            return [(micrograph.read().rgb, arguments, "image")]
+        levels = levels_of(micrograph, folder / PICTURE_NAME)
     except OreMineralsError:
         return []  # the map can be looked at without its picture
-    return [(rgb, {"name": mineral_map.picture.name, "rgb": True, **placement.transform}, "image")]
+    return [(levels, arguments | {"multiscale": True, "metadata": {BROWSED_KEY: True}}, "image")]
+
+
+def _picture_path(folder: Path, mineral_map: MineralMap) -> Path | None:
+    """The picture beside the folder, or where it was when it was classified."""
+    beside = folder.parent / folder.name.removesuffix(SUFFIX)
+    was = mineral_map.picture.path
+    return next(
+        (path for path in (beside, Path(was) if was else None) if path is not None and path.exists()), None
+    )
