@@ -72,11 +72,13 @@ found = measure(read_result(result_folder(picture, out)))
 report(blocks=found.blocks)
 """
 GRAINS = """
-from napari_ore_minerals.maps.grains import GrainOptions, grain_map
+from napari_ore_minerals.maps.grain_tables import grain_tables
+from napari_ore_minerals.maps.grains import grain_map
 mineral_map = read_result(result_folder(picture, out))
-options = GrainOptions(factor=int(sys.argv[3]))
-grains = grain_map(mineral_map, Micrograph.open(picture, options=ReadOptions(salvage=True)), options)
-report(codes=list(grains.codes.shape))
+grains = grain_map(mineral_map, Micrograph.open(picture, options=ReadOptions(salvage=True)))
+mapped = peak_mb()
+tables = grain_tables(grains)
+report(codes=list(grains.codes.shape), mapped=mapped, grains=len(tables.grains))
 """
 
 
@@ -127,10 +129,10 @@ def classified(picture: Path, out: Path, arguments: argparse.Namespace, model: s
         f"{measured['seconds']:.0f} s"
     )
     if arguments.grains:
-        grains = child(GRAINS, picture, out, arguments.grains)
+        grains = child(GRAINS, picture, out)
         print(
-            f"{pixels} grains:     {grains['peak_mb']:5.0f} MB at most, {grains['codes'][0]} x {grains['codes'][1]} "
-            f"in {grains['seconds']:.0f} s"
+            f"{pixels} grains:     {grains['peak_mb']:5.0f} MB at most, {grains['mapped']:.0f} MB before counting, "
+            f"{grains['grains']} grains on {grains['codes'][0]} x {grains['codes'][1]} in {grains['seconds']:.0f} s"
         )
     return float(max(taken["peak_mb"], measured["peak_mb"]))
 
@@ -181,7 +183,7 @@ def main() -> int:
         "--model", default="", help="bundled, or a model folder; by default a tiny untrained one"
     )
     parser.add_argument("--tile-px", type=int, default=0, help="by default that of the model")
-    parser.add_argument("--grains", type=int, default=0, help="reduction of the grain map; 0 makes none")
+    parser.add_argument("--grains", action="store_true", help="follow grains too, and measure them")
     parser.add_argument("--kill", action="store_true", help="kill it at half, go on, compare")
     arguments = parser.parse_args()
     met = True

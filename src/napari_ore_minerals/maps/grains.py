@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from napari_ore_minerals.images.micrograph import Micrograph
     from napari_ore_minerals.images.pixels import Window
+    from napari_ore_minerals.images.tiles import TileGrid
     from napari_ore_minerals.maps.mineral_map import MineralMap
     from napari_ore_minerals.minerals import MineralTable
 
@@ -36,6 +37,7 @@ COMPANY_PX, COMPANY_POWER, LEAST_COMPANY = 12.0, 0.5, 0.01
 SMOOTH_PX = 2.0
 LEARNT_PX, LEARNT_WINDOWS, LEARNT_STEP = 256, 48, 3
 COMPANY_REACH, SMOOTH_REACH = 36, 6
+FINEST, LONGEST = 2, 8192  # reduction, and longest side of a grain map
 HALO = REACH + COMPANY_REACH + SMOOTH_REACH
 
 
@@ -45,7 +47,7 @@ class GrainOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     factor: Annotated[int, Field(ge=1, le=64)] = Field(
-        2, title="Reduction", description="Side of a pixel of the grain map in pixels of the picture"
+        FINEST, title="Reduction", description="Side of a pixel of the grain map in pixels of the picture"
     )
     min_confidence: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         0.0,
@@ -115,18 +117,21 @@ class GrainUpdate:
     codes: NDArray[np.uint8]
 
 
-_AS_MEASURED = GrainOptions()
+def options_for(grid: TileGrid) -> GrainOptions:
+    """Options for a picture: reduced further where it is so large that its grain map would not fit into memory."""
+    longest = max(grid.height_px, grid.width_px)
+    return GrainOptions(factor=max(FINEST, -(-longest // LONGEST)))
 
 
 def grain_map(
-    mineral_map: MineralMap, micrograph: Micrograph, options: GrainOptions = _AS_MEASURED
+    mineral_map: MineralMap, micrograph: Micrograph, options: GrainOptions | None = None
 ) -> GrainMap:
     """Refine a map to grains; see `grain_map_steps`."""
     return run(grain_map_steps(mineral_map, micrograph, options))
 
 
 def grain_map_steps(
-    mineral_map: MineralMap, micrograph: Micrograph, options: GrainOptions = _AS_MEASURED
+    mineral_map: MineralMap, micrograph: Micrograph, options: GrainOptions | None = None
 ) -> Steps[GrainMap]:
     """Refine a map to grains, block by block; the blocks' size does not matter for the result.
 
@@ -138,7 +143,7 @@ def grain_map_steps(
     micrograph
         The picture that the map was made from; it is read window by window.
     options
-        How.
+        How; None for `options_for` the picture.
 
     Yields
     ------
@@ -163,6 +168,7 @@ def grain_map_steps(
             f"the map is of a picture of {grid.height_px} x {grid.width_px} pixels, {micrograph.name} has "
             f"{micrograph.height_px} x {micrograph.width_px}: choose the picture that was classified"
         )
+    options = options or options_for(grid)
     picture = ReducedPicture(micrograph, options.factor)
     corrected = corrected_cells(mineral_map)
     places = PlaceShares(mineral_map, options.factor, corrected)
