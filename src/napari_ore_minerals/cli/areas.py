@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -72,23 +73,24 @@ def areas(  # noqa: PLR0913 - a command's flags
     json_output
         Print JSON instead of tables.
     """
+    from napari_ore_minerals.exports.tables import long_table
     from napari_ore_minerals.maps.files import SUFFIX, read_result, write_areas
 
-    folders = list(_folders(results))
+    folders = list(result_folders(results))
     if not folders:
         return fail("no result folders (.oremap) were found in what was named")
     if out is not None and out.exists():
         return fail(f"{out} exists: name another file for the table")
     if len(folders) > 1 and (region is not None or checked is not None):
         return fail(f"--region and --checked are for one result, {len(folders)} were named")
-    cards = [] if model is None else [_card(model_named(model))]
+    reference_of = reference_for(model)
     found: list[Measurement] = []
     checks: list[pd.DataFrame] = []
     sources: set[str] = set()
     for folder in folders:
         mineral_map = read_result(folder)
-        reference = _reference(mineral_map, cards or _cards(mineral_map))
-        asked = _asked(mineral_map.minerals, of, without)
+        reference = reference_of(mineral_map)
+        asked = asked_for(mineral_map.minerals, of, without)
         parts = _measured(
             mineral_map, replace(asked, name=folder.name.removesuffix(SUFFIX)), reference, region
         )
@@ -109,7 +111,7 @@ def areas(  # noqa: PLR0913 - a command's flags
     elif pooled is not None:
         _print_pooled(pooled, len(found))
     if out is not None:
-        write_areas(_long(found, pooled), out)
+        write_areas(long_table(found, pooled), out)
         tell(f"areas: {out}")
     return 0
 
@@ -119,7 +121,8 @@ def register(app: App, _models_app: App) -> None:
     app.command(areas)
 
 
-def _folders(named: list[Path]) -> list[Path]:
+def result_folders(named: list[Path]) -> list[Path]:
+    """Result folders that were named, and those in the folders that were named."""
     from napari_ore_minerals.maps.files import RUN_NAME, SUFFIX
 
     found = []
@@ -129,7 +132,8 @@ def _folders(named: list[Path]) -> list[Path]:
     return found
 
 
-def _asked(minerals: MineralTable, of: str, without: tuple[str, ...]) -> Asked:
+def asked_for(minerals: MineralTable, of: str, without: tuple[str, ...]) -> Asked:
+    """What fractions are of, as flags say it."""
     from napari_ore_minerals.maps.measuring import Asked, ore_only
     from napari_ore_minerals.minerals import UNCLASSIFIED
 
@@ -172,10 +176,17 @@ def _cards(mineral_map: MineralMap) -> list[ModelCard]:
     return [card for card in cards if card.weights_sha256 == mineral_map.model.weights_sha256]
 
 
-def _reference(mineral_map: MineralMap, cards: list[ModelCard]) -> Reference | None:
+def reference_for(model: str | None) -> Callable[[MineralMap], Reference | None]:
+    """How the model that is named errs, or the one that made each map."""
     from napari_ore_minerals.maps.adjusting import Reference
 
-    return Reference.from_card(cards[0], mineral_map.minerals) if cards else None
+    named = [] if model is None else [_card(model_named(model))]
+
+    def reference_of(mineral_map: MineralMap) -> Reference | None:
+        cards = named or _cards(mineral_map)
+        return Reference.from_card(cards[0], mineral_map.minerals) if cards else None
+
+    return reference_of
 
 
 def _pooled(found: list[Measurement]) -> pd.DataFrame:
@@ -241,18 +252,6 @@ def _ends(table: pd.DataFrame, low: str, high: str) -> list[str]:
         "" if math.isnan(first) else f"{100 * first:.1f} to {100 * last:.1f}"
         for first, last in zip(table[low], table[high], strict=True)
     ]
-
-
-def _long(found: list[Measurement], pooled: pd.DataFrame | None) -> pd.DataFrame:
-    import pandas as pd
-
-    tables = [one.table.assign(notes="; ".join(one.warnings)) for one in found]
-    names = [one.name for one in found]
-    if pooled is not None:
-        tables, names = [*tables, pooled], [*names, "pooled"]
-    for table, name in zip(tables, names, strict=True):
-        table.insert(0, "measured", name)
-    return pd.concat(tables, ignore_index=True)
 
 
 def _as_json(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, CycloptsError, Parameter, validators
 
 from napari_ore_minerals import __version__
-from napari_ore_minerals.cli import areas, dataset, evaluate, foreign, learn, models, train
+from napari_ore_minerals.cli import areas, dataset, evaluate, foreign, learn, models, report, train
 from napari_ore_minerals.cli.console import (
     as_json,
     fail,
@@ -46,7 +46,7 @@ app = App(
 )
 models_app = App(name="models", help="The models that can be used.")
 app.command(models_app)
-for part in (areas, dataset, train, evaluate, foreign, learn, models):
+for part in (areas, report, dataset, train, evaluate, foreign, learn, models):
     part.register(app, models_app)
 
 
@@ -92,6 +92,8 @@ def classify(  # noqa: PLR0913 - a command's flags
     um_per_px: _Scale | None = None,
     overwrite: bool = False,
     table: Path | None = None,
+    reports: Annotated[bool, Parameter(name="--report", negative="")] = False,
+    grains: Annotated[bool, Parameter(negative="")] = False,
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
     options: Annotated[ClassifyOptions, Parameter(name="*")] = _DEFAULTS,
 ) -> int:
@@ -118,6 +120,10 @@ def classify(  # noqa: PLR0913 - a command's flags
         Classify anew and replace older results.
     table
         CSV file to write with the areas of all pictures; it must not exist.
+    reports
+        Write an HTML report and an Excel workbook beside each result, as `ore-minerals report` does.
+    grains
+        Find the grains for these reports.
     json_output
         Print the results as JSON instead of tables.
     """
@@ -157,6 +163,9 @@ def classify(  # noqa: PLR0913 - a command's flags
     failures = sum(bool(outcome.problem) for outcome in outcomes)
     if failures:
         tell(f"{failures} of {len(paths)} pictures failed")
+    if reports or grains:
+        done = [outcome.folder for outcome in outcomes if not outcome.problem]
+        failures += report.report_classified(done, grains=grains, overwrite=overwrite, quiet=json_output)
     if damaged:
         tell(f"damaged, and not processed where they are: {', '.join(damaged)}")
     return SOME_FAILED if failures or damaged else 0

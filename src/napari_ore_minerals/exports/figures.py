@@ -109,7 +109,7 @@ def draw_sizes(axes: Axes, shown: Shown) -> None:
     axes.set_ylabel("of the mineral's area, %", fontsize=8, color=INK)
     if drawn_any:
         axes.set_xscale("log")
-        for text in axes.legend(frameon=False, fontsize=7).get_texts():
+        for text in axes.legend(frameon=False, fontsize=7, loc="upper left").get_texts():
             text.set_parse_math(False)
     else:
         axes.text(

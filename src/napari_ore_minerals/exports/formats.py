@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_ore_minerals.errors import OptionError
+from napari_ore_minerals.errors import OptionError, ResultError
 from napari_ore_minerals.exports.geojson import write_geojson
 from napari_ore_minerals.exports.page import write_page
 from napari_ore_minerals.exports.sheets import write_pdf, write_png
@@ -95,7 +95,7 @@ def export(shown: Shown, path: Path, *, overwrite: bool = False) -> Path:
     OptionError
         If no form has this suffix, or the form needs the picture or grains, which are not here.
     ResultError
-        If it exists, or the disk refuses; nothing half-written remains.
+        If it exists, is the photograph itself, or the disk refuses; nothing half-written remains.
     """
     path = Path(path)
     chosen = format_of(path)
@@ -105,6 +105,9 @@ def export(shown: Shown, path: Path, *, overwrite: bool = False) -> Path:
         raise OptionError(
             f"{path.name} cannot be written without grains: find the grains of {shown.name} first"
         )
+    photograph = shown.mineral_map.picture.path
+    if photograph is not None and path.exists() and Path(photograph).exists() and path.samefile(photograph):
+        raise ResultError(f"{path} is the photograph itself, which is never replaced: choose another name")
     if chosen.folder:
         with whole_folder(path, mark=FACTS_NAME, overwrite=overwrite) as staging:
             chosen.write(shown, staging)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _A4 = (8.27, 11.69)  # inches
 _LEFT, _WIDE = 0.07, 0.86
-_COLUMNS = 118  # letters in a line of the small print
-_MOST_LINES = 40
+_COLUMN = 0.52  # width of the left column
+_LETTERS = 92  # in a line of the small print
 
 
 def write_png(shown: Shown, path: Path) -> None:
@@ -48,21 +48,10 @@ def write_pdf(shown: Shown, path: Path) -> None:
     axes.imshow(sheet, interpolation="none")
     axes.set_axis_off()
     below = top - tall - 0.02
-    rows = len(shown.measured[-1].table)
-    high = min(0.26, 0.034 + 0.0145 * (rows + 1))
-    _table(figure.add_axes((_LEFT, below - high, 0.5, high)), shown)
-    plots = 1 + (shown.grain_tables is not None)
-    share = (high - 0.02 * (plots - 1)) / plots if plots == 1 else max(high, 0.24) / 2 - 0.02
-    for number in range(plots):
-        at = (0.70, below - 0.012 - (number + 1) * share - number * 0.045 + 0.02, 0.23, share - 0.03)
-        one = figure.add_axes(at)
-        if number == 0:
-            draw_areas(one, shown.measured[-1].table, shown.measured[-1].minerals)
-        else:
-            draw_sizes(one, shown)
-            heading(one, "sizes of grains, by area")
-        one.tick_params(labelsize=6)
-    _small_print(figure, shown, below - max(high, plots * (share + 0.045)) - 0.01)
+    high = min(0.3, 0.0155 * (len(shown.measured[-1].table) + 2))
+    _table(figure.add_axes((_LEFT, below - high, _COLUMN, high)), shown)
+    _plots(figure, shown, below)
+    _small_print(figure, shown, below - high - 0.015)
     about = {
         "Title": f"Minerals of {shown.name}",
         "Creator": PROGRAM,
@@ -72,6 +61,22 @@ def write_pdf(shown: Shown, path: Path) -> None:
     about["Subject"] = "; ".join(f"{name}: {text}" for name, text in facts(shown).items())
     with mpl.rc_context({"pdf.fonttype": 42}), path.open("xb") as file:
         FigureCanvasPdf(figure).print_pdf(file, metadata=about)
+
+
+def _plots(figure: Figure, shown: Shown, top: float) -> None:
+    """Bars of areas, and below them sizes of grains, in the right column."""
+    left, wide, high = 0.69, 0.24, 0.15
+    bars = figure.add_axes((left, top - high, wide, high - 0.01))
+    draw_areas(bars, shown.measured[-1].table, shown.measured[-1].minerals)
+    found = [bars]
+    if shown.grain_tables is not None:
+        found.append(figure.add_axes((left, top - 2 * high - 0.075, wide, high)))
+        draw_sizes(found[-1], shown)
+        heading(found[-1], "sizes of grains, by area")
+    for axes in found:
+        axes.tick_params(labelsize=6)
+        axes.xaxis.label.set_fontsize(7)
+        axes.yaxis.label.set_fontsize(7)
 
 
 def _title(figure: Figure, shown: Shown) -> float:
@@ -123,13 +128,13 @@ def _small_print(figure: Figure, shown: Shown, top: float) -> None:
             if name in told
         ),
     ):
-        lines += [*textwrap.wrap(text, _COLUMNS), ""]
-    step = 0.0118
-    room = min(_MOST_LINES, int((top - 0.03) / step))
+        lines += [*textwrap.wrap(text, _LETTERS), ""]
+    step = 0.0102
+    room = int((top - 0.03) / step)
     if len(lines) > room:
         lines = [*lines[: max(room - 1, 0)], "… more in the HTML report."]
     for number, line in enumerate(lines):
-        figure.text(_LEFT, top - number * step, line, fontsize=6.8, va="top", **_WRITTEN)
+        figure.text(_LEFT, top - number * step, line, fontsize=6, va="top", **_WRITTEN)
 
 
 _WRITTEN: dict[str, Any] = {"color": INK, "parse_math": False}

@@ -141,7 +141,7 @@ def facts(shown: Shown) -> dict[str, str]:
         "corrections": f"{shown.corrections:,} of {cells} given or confirmed by a user"
         + (", and the map follows them" if follows(mineral_map) else ""),
         "fractions of": ", ".join(name for name, counts in zip(names, last.whole, strict=True) if counts),
-        "measured": ", ".join(one.name for one in shown.measured),
+        "regions": ", ".join(one.name for one in shown.measured),
         "intervals from": f"{last.blocks} blocks of {last.block_px:.0f} px",
         "grains": _grains_in_words(shown.grains),
     }

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LONGEST_PX = 1600
 OPACITY = 0.45
 DOTS_PER_INCH = 150
+LETTER_INCHES = 0.066  # width of a letter of 8 points
 
 
 def thumbnail(micrograph: Micrograph, longest_px: int = LONGEST_PX) -> NDArray[np.uint8]:
@@ -113,8 +114,9 @@ def drawn(sheet: Sheet) -> Image.Image:
     ground = _black(sheet) if sheet.ground is None else sheet.ground
     width = max(4.0, ground.shape[1] / DOTS_PER_INCH)
     height = max(2.6, width * ground.shape[0] / ground.shape[1])
-    figure = Figure(figsize=(width + 2.6, height + 0.5), dpi=DOTS_PER_INCH, facecolor="none")
-    axes = figure.add_axes((0.0, 0.0, width / (width + 2.6), height / (height + 0.5)))
+    beside = 0.6 + LETTER_INCHES * max(len(text) for _, text in (*sheet.legend, ("", sheet.legend_title)))
+    figure = Figure(figsize=(width + beside, height + 0.5), dpi=DOTS_PER_INCH, facecolor="none")
+    axes = figure.add_axes((0.0, 0.0, width / (width + beside), height / (height + 0.5)))
     axes.set(xlim=(0, sheet.width_px), ylim=(sheet.height_px, 0))
     axes.set_axis_off()
     _draw_scale_bar(axes, sheet)

@@ -1,0 +1,224 @@
+"""Reports of many results: files for each, and one summary with a row for each picture and pooled rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pandas as pd
+
+from napari_ore_minerals.errors import OptionError, OreMineralsError, PictureError
+from napari_ore_minerals.exports.formats import export, format_of
+from napari_ore_minerals.exports.shown import Shown, facts
+from napari_ore_minerals.exports.summary import Summary, write_summary
+from napari_ore_minerals.exports.tables import long_table
+from napari_ore_minerals.images.micrograph import Micrograph
+from napari_ore_minerals.maps.files import SUFFIX, read_result
+from napari_ore_minerals.maps.grains import grain_map_steps
+from napari_ore_minerals.maps.measuring import Asked, Measurement, measure
+from napari_ore_minerals.maps.pooling import pool
+from napari_ore_minerals.progress import Progress, Steps, mapped
+
+if TYPE_CHECKING:
+    from napari_ore_minerals.maps.adjusting import Reference
+    from napari_ore_minerals.maps.grains import GrainMap
+    from napari_ore_minerals.maps.mineral_map import MineralMap
+
+ENDING = "-minerals"  # so that no export can have the name of a photograph
+SUMMARY = "summary"
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What is written of each result.
+
+    Attributes
+    ----------
+    suffixes : tuple of str
+        Of `exports.formats.FORMATS`.
+    grains : bool
+        Find the grains of each picture; the photograph must be here.
+    out : Path or None
+        Folder; None for that of each result.
+    pictures : Path or None
+        Folder of the photographs, where they were moved.
+    existing : "refuse", "keep" or "replace"
+        What to do with exports that are there.
+    """
+
+    suffixes: tuple[str, ...] = (".html", ".xlsx")
+    grains: bool = False
+    out: Path | None = None
+    pictures: Path | None = None
+    existing: Literal["refuse", "keep", "replace"] = "refuse"
+
+    def __post_init__(self) -> None:
+        if not self.suffixes:
+            raise OptionError("no form of report was named: name at least one, such as html")
+        for suffix in self.suffixes:
+            chosen = format_of(Path("a" + suffix))
+            if chosen.suffix != suffix:
+                raise OptionError(f"{suffix} is no form of report, {chosen.suffix} is")
+            if chosen.needs_grains and not self.grains:
+                raise OptionError(f"{suffix} holds grains, which are not to be found: ask for grains too")
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What became of one result.
+
+    Attributes
+    ----------
+    folder : Path
+        Of the result.
+    files : tuple of Path
+        That were written, or kept.
+    measured : Measurement or None
+    facts : dict of str
+    notices : tuple of str
+        What was done without.
+    problem : str
+        Empty where all was written.
+    """
+
+    folder: Path
+    files: tuple[Path, ...] = ()
+    measured: Measurement | None = None
+    facts: dict[str, str] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+    problem: str = ""
+
+
+Choice = Callable[["MineralMap"], "tuple[Asked, Reference | None]"]
+
+
+def report_steps(folders: Sequence[Path], options: ReportOptions, choose: Choice) -> Steps[list[Reported]]:
+    """Write reports of results, one after another; one that cannot be read or written does not stop the others.
+
+    Parameters
+    ----------
+    folders
+        Result folders.
+    options
+        What to write, and where.
+    choose
+        Tells for a map what is measured, and how its model errs.
+
+    Yields
+    ------
+    Progress
+        In blocks while grains are found; ``update`` is a `Reported` at the end of each result.
+
+    Returns
+    -------
+    list of Reported
+        In the order of the results; when sent True, of those that are finished.
+    """
+    names = names_of(folders)
+    found: list[Reported] = []
+    for folder, name in zip(folders, names, strict=True):
+        try:
+            one = yield from _one(folder, name, options, choose)
+        except (OreMineralsError, OSError, MemoryError) as error:
+            one = Reported(folder, problem=str(error) or type(error).__name__)
+        if one is None:
+            break
+        found.append(one)
+        if (yield Progress(1, 1, "results", name, update=one)):
+            break
+    return found
+
+
+def names_of(folders: Sequence[Path]) -> list[str]:
+    """Begin of the exports' names: that of the picture, with its suffix only where two would be the same."""
+    whole = [folder.name.removesuffix(SUFFIX) for folder in folders]
+    stems = [Path(name).stem for name in whole]
+    return [
+        (name if stems.count(stem) > 1 else stem) + ENDING for name, stem in zip(whole, stems, strict=True)
+    ]
+
+
+def write_summaries(reported: Sequence[Reported], folder: Path, options: ReportOptions) -> tuple[Path, ...]:
+    """Write what was found in all results as one table, pooled rows last, in the forms that tables have.
+
+    Raises
+    ------
+    ResultError
+        If a file exists and is not to be replaced, or the disk refuses.
+    """
+    summary = summary_of(reported)
+    wanted = [suffix for suffix in options.suffixes if suffix in (".csv", ".xlsx", ".html")] or [".csv"]
+    paths = [folder / f"{SUMMARY}{ENDING}{suffix}" for suffix in wanted]
+    for path in paths:
+        if not (path.exists() and options.existing == "keep"):
+            write_summary(summary, path, overwrite=options.existing == "replace")
+    return tuple(paths)
+
+
+def summary_of(reported: Sequence[Reported]) -> Summary:
+    """Rows of each picture with its facts, pooled rows last with what is the same for all."""
+    done = [one for one in reported if one.measured is not None]
+    measured = [one.measured for one in reported if one.measured is not None]
+    notes = [f"{one.folder.name}: {one.problem}" for one in reported if one.problem]
+    parts = [long_table([found]).assign(**one.facts) for one, found in zip(done, measured, strict=True)]
+    first = done[0].facts if done else {}
+    same = {name: text for name, text in first.items() if all(one.facts.get(name) == text for one in done)}
+    try:
+        parts.append(long_table([], pool(measured)).assign(**same))
+    except OptionError as error:
+        notes.append(f"the pictures were not pooled: {error}")
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"measured": []})
+    links = {found.name: one.files for one, found in zip(done, measured, strict=True)}
+    return Summary(table, same, tuple(notes), links)
+
+
+def _one(folder: Path, name: str, options: ReportOptions, choose: Choice) -> Steps[Reported | None]:
+    """Write the exports of one result; None if a stop was asked for in the middle."""
+    mineral_map = read_result(folder)
+    out = folder.parent if options.out is None else options.out
+    wanted = [out / (name + suffix) for suffix in options.suffixes]
+    micrograph, notices = find_picture(mineral_map, options.pictures)
+    asked, reference = choose(mineral_map)
+    measured = measure(
+        mineral_map, replace(asked, name=asked.name or folder.name.removesuffix(SUFFIX)), reference
+    )
+    grains: GrainMap | None = None
+    if options.grains:
+        if micrograph is None:
+            raise PictureError(f"{notices[0]}; grains cannot be found without it")
+        steps = grain_map_steps(mineral_map, micrograph)
+        grains = yield from mapped(steps, lambda at: replace(at, stage=f"{name}: {at.stage}", update=None))
+        if not grains.complete:
+            return None
+    shown = Shown.of(mineral_map, (measured,), grains=grains, micrograph=micrograph)
+    for number, path in enumerate(wanted):
+        if not (path.exists() and options.existing == "keep"):
+            export(shown, path, overwrite=options.existing == "replace")
+        if (yield Progress(number + 1, len(wanted), "files", name)) and number + 1 < len(wanted):
+            return None
+    return Reported(folder, tuple(wanted), measured, facts(shown), notices)
+
+
+def find_picture(
+    mineral_map: MineralMap, pictures: Path | None = None
+) -> tuple[Micrograph | None, tuple[str, ...]]:
+    """Open the picture of a map where it was, or in a folder of pictures; or say in one sentence why not."""
+    record = mineral_map.picture
+    places = [] if pictures is None else [pictures / record.name]
+    places += [] if record.path is None else [Path(record.path)]
+    why = (
+        f"the photograph {record.name} is not where it was when it was classified: say where photographs are"
+    )
+    for path in places:
+        if not path.exists():
+            continue
+        try:
+            found = Micrograph.open(path, um_per_px=mineral_map.um_per_px)
+            if found.fingerprint() == record.fingerprint:
+                return found, ()
+            why = f"{path} is not the photograph that was classified, or was changed since"
+        except OreMineralsError as error:
+            why = str(error)
+    return None, (why,)

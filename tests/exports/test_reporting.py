@@ -1,0 +1,131 @@
+"""Reports of many results, as the library and as a user of the command line calls it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from area_support import map_of, patches
+from PIL import Image
+
+from napari_ore_minerals import cli
+from napari_ore_minerals.errors import OptionError
+from napari_ore_minerals.exports.reporting import ReportOptions, names_of
+from napari_ore_minerals.images.micrograph import Micrograph
+from napari_ore_minerals.maps.files import write_result
+from napari_ore_minerals.maps.records import PictureRecord
+
+
+def call(*arguments: object) -> int:
+    before = sys.argv
+    sys.argv = ["ore-minerals", *map(str, arguments)]
+    try:
+        cli.main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    finally:
+        sys.argv = before
+    return 0
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Two results with their photographs, and a folder that is none."""
+    for seed in range(2):
+        classes = patches(seed, rows=6, columns=6)
+        path = tmp_path / "photographs" / f"PS-{seed}.png"
+        path.parent.mkdir(exist_ok=True)
+        colours = (40 * classes[..., None] + [10, 20, 30]).astype("uint8")
+        Image.fromarray(colours.repeat(4, axis=0).repeat(4, axis=1)).save(path)
+        found = map_of(classes, stride_px=16)
+        record = PictureRecord.of(Micrograph.open(path))
+        write_result(replace(found, picture=record), tmp_path / "results" / f"{path.name}.oremap")
+    (tmp_path / "results" / "broken.oremap").mkdir()
+    return tmp_path / "results"
+
+
+def test_a_report_for_each_and_one_summary_with_pooled_rows(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert (
+        call("report", results, "--out", out, "--formats", "csv, html,json", "--of", "ore", "--grains") == 2
+    )
+    printed = capsys.readouterr()
+    assert "broken.oremap: " in printed.err
+    assert "1 of 3 reports failed" in printed.err
+    names = [f"{name}-minerals" for name in ("PS-0", "PS-1", "summary")]
+    expected = [f"{name}.{kind}" for name in names for kind in ("csv", "html", "json")][:-1]
+    assert sorted(path.name for path in out.iterdir()) == expected
+    assert len(printed.out.split()) == len(expected)
+    table = pd.read_csv(out / "summary-minerals.csv")
+    assert list(dict.fromkeys(table["measured"])) == ["PS-0.png", "PS-1.png", "pooled"]
+    assert table.groupby("measured")["fraction"].sum().tolist() == pytest.approx([1] * 3)
+    assert set(table["model sha256"].astype(str)) == {"1" * 64}
+    assert table.loc[table["mineral"] == "gangue", "fraction"].isna().all()
+    page = (out / "summary-minerals.html").read_text(encoding="utf-8")
+    assert 'href="PS-1-minerals.html"' in page
+    assert "broken.oremap" in page
+    one = json.loads((out / "PS-1-minerals.json").read_text(encoding="utf-8"))
+    assert one["tables"]["grains"]
+    alone = pd.read_csv(out / "PS-1-minerals.csv")["fraction"]
+    assert alone.equals(table.loc[table["measured"] == "PS-1.png", "fraction"].reset_index(drop=True))
+
+
+def test_nothing_is_replaced_unless_asked(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = results / "PS-0.png.oremap"
+    assert call("report", one, "--formats", "csv") == 0
+    capsys.readouterr()
+    assert call("report", one, "--formats", "csv") == 2
+    assert "PS-0-minerals.csv exists" in capsys.readouterr().err
+    assert call("report", one, "--formats", "csv", "--overwrite", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["reports"][0]["error"] == ""
+
+
+def test_photographs_that_were_moved(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = (tmp_path / "photographs").rename(tmp_path / "elsewhere")
+    one = results / "PS-0.png.oremap"
+    assert call("report", one, "--formats", "csv", "--grains") == 2
+    assert "say where photographs are; grains cannot be found without it" in capsys.readouterr().err
+    assert call("report", one, "--formats", "grains.csv", "--grains", "--pictures", moved) == 0
+    (moved / "PS-1.png").replace(moved / "PS-0.png")
+    assert call("report", one, "--formats", "json", "--grains", "--pictures", moved) == 2
+    assert "is not the photograph that was classified" in capsys.readouterr().err
+    assert call("report", one, "--formats", "json", "--pictures", moved) == 0  # without the picture
+
+
+def test_what_cannot_be_is_said_at_once(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for formats, message in (
+        ("doc", "does not say what to write"), ("", "no form of report was named"),
+        ("grains.csv", "which are not to be found"), ("x.csv", ".x.csv is no form of report, .csv is"),
+    ):  # fmt: skip
+        assert call("report", results, "--formats", formats) == 1
+        assert message in capsys.readouterr().err
+    with pytest.raises(OptionError, match="no form"):
+        ReportOptions(suffixes=())
+
+
+def test_names_of_reports_differ_and_are_not_those_of_photographs() -> None:
+    folders = [Path("a/PS.tif.oremap"), Path("a/PS.png.oremap"), Path("a/other.tif.oremap")]
+    assert names_of(folders) == ["PS.tif-minerals", "PS.png-minerals", "other-minerals"]
+
+
+def test_classify_with_report_and_grains(
+    micro_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    colours = patches(1, rows=8, columns=8)[..., None] * 40 + [10, 20, 30]
+    path = tmp_path / "PS-1.png"
+    Image.fromarray(colours.astype("uint8").repeat(8, axis=0).repeat(8, axis=1)).save(path)
+    arguments = ("classify", path, "--model", micro_model, "--device", "cpu", "--report", "--grains")
+    assert call(*arguments) == 0
+    assert "PS-1-minerals.html" in capsys.readouterr().out
+    before = (tmp_path / "PS-1-minerals.html").read_bytes()
+    assert b"Who touches whom" in before
+    assert call(*arguments) == 0  # what is there is kept
+    assert (tmp_path / "PS-1-minerals.html").read_bytes() == before

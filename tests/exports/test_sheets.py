@@ -1,0 +1,127 @@
+"""PNG, PDF and HTML: what can be read in them, and what must not be."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from export_support import FORMULAS, shown_of
+from PIL import Image
+
+from napari_ore_minerals.errors import ResultError
+from napari_ore_minerals.exports.figures import sheet_of
+from napari_ore_minerals.exports.formats import export
+from napari_ore_minerals.exports.method import citations, method
+from napari_ore_minerals.exports.shown import Shown, facts
+from napari_ore_minerals.maps.measuring import Asked, measure, measure_regions
+
+
+def colours_in(picture: Image.Image) -> set[tuple[int, ...]]:
+    return {tuple(colour) for colour in np.asarray(picture.convert("RGB"), int).reshape(-1, 3).tolist()}
+
+
+def test_png_shows_the_minerals_and_holds_its_facts(tmp_path: Path) -> None:
+    shown = shown_of(picture=False)
+    with Image.open(export(shown, tmp_path / "a.png")) as picture:
+        for name, text in facts(shown).items():
+            assert picture.text[name] == text  # type: ignore[attr-defined]
+        halved = {
+            tuple(round(0.45 * part) for part in mineral.rgb)
+            for mineral in list(shown.mineral_map.minerals)[:2]
+        }
+        near = colours_in(picture)
+        assert all(any(max(abs(a - b) for a, b in zip(c, d, strict=True)) <= 1 for d in near) for c in halved)
+
+
+def test_the_legend_is_as_wide_as_its_longest_line() -> None:
+    short, long = shown_of(picture=False), shown_of(picture=False)
+    last = long.measured[0]
+    last = replace(last, name="n" * 60)
+    long = replace(long, measured=(last, last))
+    assert sheet_of(long, None).width > sheet_of(short, None).width + 200
+
+
+def test_pdf_is_one_page_with_facts(tmp_path: Path) -> None:
+    content = export(shown_of(minerals=FORMULAS), tmp_path / "a.pdf").read_bytes()
+    assert content.startswith(b"%PDF")
+    assert content.count(b"/Type /Page ") + content.count(b"/Type /Page\n") == 1
+    assert b"1" * 64 in content or ("1" * 64).encode("utf-16-be") in content
+    assert export(shown_of(minerals=FORMULAS), tmp_path / "b.pdf").read_bytes() == content
+
+
+class _Outside(HTMLParser):
+    """Everything that a page would fetch or run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.pictures: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [tag] * (tag in ("script", "iframe", "object", "link"))
+        for name, value in attrs:
+            self.found += [name] * name.startswith("on")
+            if name in ("src", "href"):
+                (self.pictures if (value or "").startswith("data:image/") else self.found).append(value or "")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_html_stands_alone_and_names_are_escaped(tmp_path: Path, whole: bool) -> None:
+    shown = shown_of(minerals=FORMULAS, grains=whole, picture=whole, name='"><script>alert(1)</script>.tif')
+    text = export(shown, tmp_path / "a.html").read_text(encoding="utf-8")
+    parser = _Outside()
+    parser.feed(text)
+    assert parser.found == []
+    assert "<b>gangue" not in text
+    assert "1" * 64 in text
+    assert "American Mineralogist" in text
+    assert ("Who touches whom" in text) is whole
+    assert len(parser.pictures) == (4 if whole else 3)
+    for picture in parser.pictures:
+        Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2]))).load()
+
+
+def test_html_shows_the_fractions_of_the_table(tmp_path: Path) -> None:
+    shown = shown_of()
+    text = export(shown, tmp_path / "a.html").read_text(encoding="utf-8")
+    for fraction in shown.measured[0].table["fraction"]:
+        assert re.search(rf">{100 * fraction:.1f}<", text)
+
+
+def test_the_method_says_what_was_done_and_nothing_else() -> None:
+    plain = " ".join(method(shown_of(grains=False, um_per_px=None)))
+    assert "of unknown scale" in plain
+    assert "32 px, side by side" in plain
+    assert "2 of 48 cells were named or confirmed by hand" in plain
+    assert "own error is not included" in plain
+    assert "grains were counted" not in plain
+    assert "all that was measured." in plain
+    shown = shown_of()
+    assert "grains were counted" in " ".join(method(shown))
+    ore = measure(shown.mineral_map, Asked(without=(1, 6)))
+    assert "all that was measured but arsenopyrite and gangue" in " ".join(
+        method(replace(shown, measured=(ore,)))
+    )
+    half = np.zeros(shown.mineral_map.class_maps.shape[1:])
+    half[:, :16] = 1
+    regions = measure_regions(shown.mineral_map, {"left": half, "right": 1 - half})
+    told = Shown.of(shown.mineral_map, regions)
+    assert "in 2 regions" in " ".join(method(told))
+    assert facts(told)["regions"] == "left, right, all regions"
+    assert any("Swin" in source for source in citations(shown))
+
+
+def test_the_photograph_itself_is_never_replaced(tmp_path: Path) -> None:
+    shown, path = shown_of(), tmp_path / "PS-07.png"
+    path.write_bytes(b"the photograph")
+    record = shown.mineral_map.picture.model_copy(update={"path": str(path)})
+    shown = replace(shown, mineral_map=replace(shown.mineral_map, picture=record))
+    with pytest.raises(ResultError, match="is the photograph itself"):
+        export(shown, path, overwrite=True)
+    assert path.read_bytes() == b"the photograph"
