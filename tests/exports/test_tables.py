@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,6 @@ from napari_ore_minerals.exports.formats import FORMATS, Format, export, format_
 from napari_ore_minerals.exports.shown import Shown, facts, notes
 from napari_ore_minerals.exports.tables import tables
 from napari_ore_minerals.images.micrograph import Micrograph
-
 
 QUICK = [one for one in FORMATS if one.suffix not in (".pdf", ".html")]  # these take a second or two
 
@@ -137,3 +138,8 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
 
 def shown_of_size(side: int) -> Micrograph:
     return Micrograph.from_array(np.zeros((side, side, 3), np.uint8), name="small")
+
+
+def test_exports_load_neither_torch_nor_napari() -> None:
+    code = "import sys, napari_ore_minerals.exports.formats as f; f.FORMATS; sys.exit(bool({'torch', 'napari'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from napari_ore_minerals.models.classifier import Classifier
 from napari_ore_minerals.widgets.layers import MAP_KEY
 from napari_ore_minerals.widgets.reader import get_reader
 from napari_ore_minerals.widgets.sample_data import SAMPLE_KEYS, sample_first, sample_second
-from napari_ore_minerals.widgets.writer import write_areas
+from napari_ore_minerals.widgets.writer import write_minerals
 
 
 @pytest.fixture
@@ -77,18 +78,23 @@ def test_other_things_are_left_to_other_readers(tmp_path: Path, name: str) -> No
 def test_areas_of_the_layer_as_shown(saved: tuple[Path, MineralMap], tmp_path: Path) -> None:
     folder, _ = saved
     data, meta, _ = read(folder)[-1]
+    changed = int((data != 4).sum())
     data[:] = 4
     out = tmp_path / "areas.csv"
-    assert write_areas(str(out), data, meta) == [str(out)]
+    assert write_minerals(str(out), data, meta) == [str(out)]
     table = pd.read_csv(out).set_index("mineral")
-    assert table.loc["pyrite", "fraction_of_picture"] == pytest.approx(1)
+    assert table.loc["pyrite", "fraction_by_cells"] == 1
+    assert table.loc["pyrite", "corrected_cells"] == changed
+    assert set(table["corrections"]) == {f"{changed} of {data.size} cells given or confirmed by a user"}
+    outlines = json.loads(Path(write_minerals(str(tmp_path / "a.geojson"), data, meta)[0]).read_text())
+    assert [one["properties"]["classification"]["name"] for one in outlines["features"]] == ["pyrite"]
     with pytest.raises(ResultError, match="exists"):
-        write_areas(str(out), data, meta)
+        write_minerals(str(out), data, meta)
 
 
 def test_areas_of_another_layer_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="classify a picture first"):
-        write_areas(str(tmp_path / "a.csv"), np.zeros((3, 3)), {"name": "cells"})
+        write_minerals(str(tmp_path / "a.csv"), np.zeros((3, 3)), {"name": "cells"})
 
 
 def test_samples_have_scale_and_units() -> None:

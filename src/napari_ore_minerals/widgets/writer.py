@@ -1,4 +1,4 @@
-"""Writes the areas of a minerals layer as CSV: File > Save, and Layers > Measure."""
+"""Writes a minerals layer in the forms of `exports`: File > Save, and Layers > Measure."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_ore_minerals.errors import ResultError
-from napari_ore_minerals.maps.areas import areas
-from napari_ore_minerals.maps.files import write_areas as write_table
-from napari_ore_minerals.widgets.layers import MAP_KEY
+from napari_ore_minerals.widgets.layers import MAP_KEY, scaled
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import napari
-    import pandas as pd
 
-    from napari_ore_minerals.maps.mineral_map import MineralMap
+    from napari_ore_minerals.exports.shown import Shown
 
 
-def write_areas(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write the areas of one labels layer that this program made.
+def write_minerals(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
+    """Write one labels layer that this program made, in the form that the end of the file's name asks for.
 
     Raises
     ------
     ResultError
         If the layer is none of ours, or the file exists.
+    OptionError
+        If no form has this ending, or there is nothing to measure.
     """
-    table = areas_of(data, meta.get("metadata", {}).get(MAP_KEY), str(meta.get("name", "this layer")))
-    write_table(table, Path(path))
-    return [path]
+    from napari_ore_minerals.exports.formats import export
+
+    shown = shown_layer(data, meta.get("metadata", {}), str(meta.get("name", "this layer")))
+    return [str(export(shown, Path(path)))]
 
 
 def export_areas(viewer: napari.viewer.Viewer) -> None:
@@ -38,23 +40,32 @@ def export_areas(viewer: napari.viewer.Viewer) -> None:
     from napari.utils.notifications import show_info
     from qtpy.QtWidgets import QFileDialog
 
+    from napari_ore_minerals.exports.formats import export
+
     chosen = [layer for layer in viewer.layers.selection if isinstance(layer, Labels)]
     if len(chosen) != 1:
         raise ResultError("Select one minerals layer, then export its areas.")
     layer = chosen[0]
-    table = areas_of(layer.data, layer.metadata.get(MAP_KEY), layer.name)
+    shown = shown_layer(layer.data, layer.metadata, layer.name)
     named, _ = QFileDialog.getSaveFileName(
         None, "Export areas", f"{layer.name} areas.csv", "Comma-separated values (*.csv)",
         options=QFileDialog.Option.DontConfirmOverwrite,
     )  # fmt: skip
     if named:
-        path = Path(named if named.endswith(".csv") else named + ".csv")
-        write_table(table, path)
+        path = export(shown, Path(named if named.endswith(".csv") else named + ".csv"))
         show_info(f"Areas were written to {path}.")
 
 
-def areas_of(data: Any, mineral_map: MineralMap | None, name: str) -> pd.DataFrame:
+def shown_layer(data: Any, metadata: Mapping[str, Any], name: str) -> Shown:
     """Measure a labels layer as it is shown, corrections included."""
-    if mineral_map is None:
+    from napari_ore_minerals.exports.shown import Shown
+    from napari_ore_minerals.maps.measuring import Asked, measure
+    from napari_ore_minerals.widgets.measure_figures import Cards
+
+    found = metadata.get(MAP_KEY)
+    if found is None:
         raise ResultError(f"{name} is no minerals layer of this program: classify a picture first.")
-    return areas(mineral_map, np.asarray(data).reshape(mineral_map.grid.shape))
+    mineral_map = scaled(found, metadata)
+    labels = np.asarray(data).reshape(mineral_map.grid.shape)
+    measured = measure(mineral_map, Asked(labels), Cards().reference(mineral_map))
+    return Shown.of(mineral_map, (measured,), labels=labels)
