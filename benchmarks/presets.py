@@ -38,7 +38,7 @@ from napari_ore_minerals.progress import run
 
 TILE_PX, INPUT_PX = 128, 48
 LEAST_TILES, LEAST_PHOTOGRAPHS = 150, 8
-LARGEST = {"training": 128, "validation": 96, "test": 400}
+LARGEST = {"training": 384, "validation": 96, "test": 400}
 FAST = TrainOptions.preset("fast").changed({"device": "cpu", "precision": "fp32"})
 RECIPES: dict[str, dict[str, Any]] = {
     "all of them": {},
