@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -60,3 +63,18 @@ def test_laboratories_come_from_the_generator_alone():
     first, second, third = (usual_laboratory(np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert first == second
     assert first != third
+
+
+@pytest.mark.slow
+def test_a_script_without_a_main_part_is_told_what_to_do(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from napari_ore_minerals.learning.simulated import SimulatedPictures, simulated_samples_steps\n"
+        "from napari_ore_minerals.progress import run\n"
+        f"run(simulated_samples_steps(SimulatedPictures(1, 1, picture_px=256), Path({str(tmp_path)!r}), workers=1))\n"
+    )
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1
+    assert "JobError: a process that simulates pictures ended" in ended.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["script.py"]

@@ -10,7 +10,6 @@ from napari_ore_minerals.models.devices import DeviceName, Precision
 
 from .options import Augmentation, Depth, TrainOptions
 
-MEASURED = 3  # times as many earlier pictures choose as are learnt, and as many again measure
 MEASURED_TILES = 24  # of a mineral, at most
 
 
@@ -40,9 +39,9 @@ class FineTuneOptions(BaseModel):
         description="Tiles drawn per epoch, corrections and earlier ones alike",
     )
     replay_pictures: Annotated[int, Field(ge=0, le=10_000)] = Field(
-        12,
+        48,
         title="Earlier pictures",
-        description="Simulated again to learn from; three times as many each choose and measure",
+        description="Simulated again to learn from; as many others each choose and measure",
     )
     memory_tiles: Annotated[int, Field(ge=0, le=1000)] = Field(
         24,

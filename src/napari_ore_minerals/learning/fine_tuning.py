@@ -157,15 +157,16 @@ def fine_tune_steps(
     torch.manual_seed(options.seed)
     network = initial_network(card.architecture, len(minerals), parent, minerals=minerals)
     quieten_new_minerals(network, samples, [mineral.name for mineral in card.minerals])
-    beginning = copy.deepcopy(network)
+    way = [copy.deepcopy(network)]
     fit_head(network, lessons.taught, replay.learnt, (card.mean, card.std))
+    way.append(copy.deepcopy(network))
     trained = yield from train_steps(
         network, lessons.samples, lessons.validation, options.training(), normalisation=(card.mean, card.std)
     )
     memory = _memory(lessons, minerals, options)
     new = _card(card, minerals, trained, options, memory, len(samples))
     taught = Classifier(new, trained.network, device=options.device, precision=options.precision)
-    go_as_far_as_nothing_is_forgotten(taught, beginning, replay.chosen, before_model)
+    go_as_far_as_nothing_is_forgotten(taught, way, replay.chosen, before_model)
     after = scores_of(taught, lessons.held_out, replay.checked)
     keep, why = verdict(before, after)
     new = new.model_copy(update={"metrics": _metrics(after)})

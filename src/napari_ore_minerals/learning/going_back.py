@@ -9,6 +9,8 @@ import torch
 from .before_after import figures_of_model
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import nn
 
     from napari_ore_minerals.models.classifier import Classifier
@@ -20,9 +22,9 @@ MOST_LOST = 0.01  # of macro-F1, half of what the verdict allows
 
 
 def go_as_far_as_nothing_is_forgotten(
-    taught: Classifier, beginning: nn.Module, earlier: TileSamples, parent: Classifier
+    taught: Classifier, way: Sequence[nn.Module], earlier: TileSamples, parent: Classifier
 ) -> float:
-    """Move the weights of a taught model back towards its beginning until earlier tiles are answered as before.
+    """Move the weights of a taught model back on its way until earlier tiles are answered as before.
 
     Weights between those of a network and of its fine-tuned self keep most of what both know (WiSE-FT:
     Wortsman et al. 2022, CVPR).
@@ -31,8 +33,8 @@ def go_as_far_as_nothing_is_forgotten(
     ----------
     taught
         Its network is changed.
-    beginning
-        The network that the training began with, of the same shape.
+    way
+        The networks that it was, of the same shape, from the beginning on.
     earlier
         Tiles of what the parent learnt from, other than those that measure.
     parent
@@ -41,20 +43,22 @@ def go_as_far_as_nothing_is_forgotten(
     Returns
     -------
     float
-        How far it went, 0 to 1; 1 where there is nothing to forget.
+        How many steps of the way it went: at most ``len(way)``, which it went whole where there is nothing to forget.
     """
     if not len(earlier):
-        return 1.0
+        return float(len(way))
     wanted = figures_of_model(parent, earlier)["macro F1"].value - MOST_LOST
-    last = {name: tensor.clone() for name, tensor in taught.network.state_dict().items()}
-    first = {name: tensor.to(last[name].device) for name, tensor in beginning.state_dict().items()}
-    for share in SHARES:
-        between = {name: _between(first[name], tensor, share) for name, tensor in last.items()}
-        taught.network.load_state_dict(between)
-        if figures_of_model(taught, earlier)["macro F1"].value >= wanted:
-            break
-    return share
+    states = [{name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+              for network in (*way, taught.network)]  # fmt: skip
+    for step in range(len(way), 0, -1):
+        first, last = states[step - 1 : step + 1]
+        for share in SHARES:
+            between = {name: _between(first[name], tensor, share) for name, tensor in last.items()}
+            taught.network.load_state_dict(between)
+            if figures_of_model(taught, earlier)["macro F1"].value >= wanted:
+                return step - 1 + share
+    return SHARES[-1]
 
 
 def _between(first: torch.Tensor, last: torch.Tensor, share: float) -> torch.Tensor:
-    return torch.lerp(first, last, share) if last.is_floating_point() else last
+    return torch.lerp(first.to(last.device), last, share) if last.is_floating_point() else last

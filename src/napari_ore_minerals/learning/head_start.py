@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from .head_change import Examples, RefitOptions, fitted_change, log_softmax
+from .replay import at_most
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
     from .dataset import TileSamples
 
-OPTIONS = RefitOptions(freedom=100.0, bias_freedom=10.0, memory_weight=3.0)  # as measured on LumenStone
+OPTIONS = RefitOptions(freedom=10.0, bias_freedom=10.0, memory_weight=1.0)  # as measured on LumenStone
 NEW_BIAS = -2.3  # of a mineral that the parent does not know, before it is taught: log 0.1
+EARLIER_TILES = 100  # of a mineral, at most
 _AT_ONCE = 32
 
 
@@ -67,7 +69,7 @@ def fit_head(
     TrainingError
         If a feature is not finite.
     """
-    earlier = earlier.select(earlier.clear())
+    earlier = at_most(earlier.select(earlier.clear()), EARLIER_TILES, 0)
     both = [_features(network, part, normalisation) for part in (taught, earlier)]
     every = np.concatenate(both)
     mean, spread = every.mean(axis=0), np.maximum(every.std(axis=0), 1e-6) * np.sqrt(every.shape[1])

@@ -13,7 +13,7 @@ from napari_ore_minerals.progress import Steps
 
 from .dataset import DENSE_CELLS, UNKNOWN, TileSamples, joined
 from .default_model import FIRST_SEEDS
-from .fine_tune_options import MEASURED, MEASURED_TILES
+from .fine_tune_options import MEASURED_TILES
 from .simulated import SimulatedPictures, simulated_samples_steps
 from .tile_cache import tile_sha256
 
@@ -69,8 +69,8 @@ def replay_steps(
         What is said now.  Tiles of minerals that it lacks are left out, and tiles of the memory of which
         something is said anew.
     pictures
-        How many to simulate to learn from.  Three times as many others are made to choose with and to measure
-        with, since some minerals are rare; of these at most 24 tiles of each mineral are taken.
+        How many to simulate to learn from, and as many others each to choose with and to measure with; of these
+        at most 24 tiles of each mineral are taken.
     cache
         Where simulated tiles are kept.
 
@@ -90,10 +90,10 @@ def replay_steps(
     memory = empty if remembered is None else _but(in_table(remembered, minerals), taught)
     if card.replay is not None and card.replay.simulated and pictures:
         parts = []
-        for seed, times in zip(FIRST_SEEDS, (1, MEASURED, MEASURED), strict=True):
-            wanted = SimulatedPictures(seed, times * pictures, tile_px=card.tile_px, input_px=card.input_px)
+        for seed in FIRST_SEEDS:
+            wanted = SimulatedPictures(seed, pictures, tile_px=card.tile_px, input_px=card.input_px)
             parts.append(in_table((yield from simulated_samples_steps(wanted, cache)), minerals))
-        chosen, checked = (_at_most(part.select(part.clear()), MEASURED_TILES, 0) for part in parts[1:])
+        chosen, checked = (at_most(part.select(part.clear()), MEASURED_TILES, 0) for part in parts[1:])
         return Replay(parts[0], without_places(memory), chosen, checked)
     return Replay(empty, memory, memory, memory)
 
@@ -136,10 +136,11 @@ def bounded_memory(parts: list[TileSamples], minerals: MineralTable, *, each: in
     """Choose at most `each` tiles of a mineral, drawn with a seed, and fewer where they would take much room."""
     whole = joined([in_table(part, minerals) for part in parts])
     room = MOST_MEMORY_BYTES // (len(minerals) * int(np.prod(whole.tiles.shape[1:])))
-    return _at_most(whole, min(each, room), seed)
+    return at_most(whole, min(each, room), seed)
 
 
-def _at_most(samples: TileSamples, each: int, seed: int) -> TileSamples:
+def at_most(samples: TileSamples, each: int, seed: int) -> TileSamples:
+    """Draw at most `each` tiles of a mineral."""
     random, labels = np.random.default_rng(seed), samples.labels
     chosen = [
         np.sort(random.permutation(np.flatnonzero(labels == index))[:each]) for index in np.unique(labels)

@@ -13,6 +13,7 @@ import uuid
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from itertools import islice
 from multiprocessing import get_context
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_ore_minerals.errors import DatasetError
+from napari_ore_minerals.errors import DatasetError, JobError
 from napari_ore_minerals.images import simulation
 from napari_ore_minerals.images.simulated_camera import Laboratory, draw_laboratory
 from napari_ore_minerals.minerals import DEFAULT_MINERALS
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ARRAYS = ("tiles", "fractions", "groups", "dense")
+_ENDED = (
+    "a process that simulates pictures ended: memory may have run out; a script of yours that asks for this must "
+    'do it under `if __name__ == "__main__":`, since these processes import it'
+)
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,8 @@ def _simulated(pictures: SimulatedPictures, workers: int) -> Iterator[TileSample
                 samples = waiting.popleft().result()
                 waiting.extend(pool.submit(simulated_tiles, pictures, seed) for seed in islice(seeds, 1))
                 yield samples
+        except BrokenProcessPool as error:
+            raise JobError(_ENDED) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from napari_ore_minerals.errors import OreMineralsError
-from napari_ore_minerals.learning.fine_tune_options import MEASURED, MEASURED_TILES
+from napari_ore_minerals.learning.fine_tune_options import MEASURED_TILES
 from napari_ore_minerals.minerals import MineralTable
 from napari_ore_minerals.widgets.child_process import Order
 from napari_ore_minerals.widgets.learning_messages import Learn, PictureLesson
@@ -103,7 +103,7 @@ class LearningPlan:
         options, earlier = self.options, self.card.replay is not None
         learnt = options.samples_per_epoch * _COSTS[options.depth]
         measured = MEASURED_TILES * len(self.card.minerals) if earlier else 0
-        drawn = (1 + 2 * MEASURED) * options.replay_pictures * SECONDS_PER_PICTURE if earlier else 0
+        drawn = 3 * options.replay_pictures * SECONDS_PER_PICTURE if earlier else 0
         return START_S + drawn + (options.epochs * (learnt + measured) + BESIDE * measured) / speed
 
 

@@ -1,0 +1,55 @@
+"""Back on the way that a network went, until earlier tiles are answered as before."""
+
+from __future__ import annotations
+
+import copy
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from napari_ore_minerals.learning import going_back
+from napari_ore_minerals.learning.going_back import SHARES, go_as_far_as_nothing_is_forgotten
+
+
+def network_of(value: float) -> nn.Module:
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(network.weight, value)
+    return network
+
+
+@pytest.fixture
+def forgets(monkeypatch: pytest.MonkeyPatch):
+    """Earlier tiles are answered as before as long as the weight is at most so large."""
+
+    def until(most: float) -> None:
+        def figures(model, _):
+            weight = model.network.weight.item()
+            return {"macro F1": SimpleNamespace(value=0.9 if weight <= most + 1e-6 else 0.5)}
+
+        monkeypatch.setattr(going_back, "figures_of_model", figures)
+
+    return until
+
+
+@pytest.mark.parametrize(
+    ("most", "weight", "steps"),
+    [(9.0, 3.0, 2.0), (2.5, 2.3, 1.65), (1.0, 1.0, 1.0), (0.6, 0.5, 0.5), (-1.0, 0.2, SHARES[-1])],
+)
+def test_as_far_as_nothing_is_forgotten(forgets, most: float, weight: float, steps: float) -> None:
+    forgets(most)
+    taught, parent = SimpleNamespace(network=network_of(3.0)), SimpleNamespace(network=network_of(-2.0))
+    way = [network_of(0.0), network_of(1.0)]
+    before = copy.deepcopy([one.state_dict() for one in way])
+    assert go_as_far_as_nothing_is_forgotten(taught, way, [1], parent) == pytest.approx(steps)
+    assert taught.network.weight.item() == pytest.approx(weight)
+    for one, state in zip(way, before, strict=True):
+        torch.testing.assert_close(one.state_dict(), state)
+
+
+def test_without_earlier_tiles_it_goes_all_the_way(forgets) -> None:
+    forgets(0.0)
+    taught = SimpleNamespace(network=network_of(3.0))
+    assert go_as_far_as_nothing_is_forgotten(taught, [network_of(0.0)], [], taught) == 1.0
+    assert taught.network.weight.item() == 3.0
