@@ -7,6 +7,7 @@ from typing import NamedTuple
 DISK, WORK = "tests/faults/test_disk.py", "tests/faults/test_work.py"
 JOBS, DOCK = "tests/gui/test_jobs.py", "tests/gui/test_classify_dock.py"
 LAYERS, VIEWER = "tests/gui/test_fault_layers.py", "tests/gui/test_fault_viewer.py"
+HOLES, RESUMABLE = "tests/images/test_holes.py", "tests/maps/test_resumable.py"
 STORE, CLI = "tests/models/test_versions.py", "tests/integration/test_cli.py"
 TUNING = "tests/learning/test_fine_tuning.py"
 
@@ -63,6 +64,12 @@ PROTECTIONS = tuple(
         ("D11", "models/versions.py", "            lock.acquire()\n", "            if _first_line(holder):\n                raise Timeout(\"held\")\n            lock.acquire()\n", f"{DISK}::test_the_lock_of_a_killed_process_is_free"),
         ("D12", "models/versions.py", "return sorted(found)", "return sorted(found, key=lambda one: one[1].stat().st_mtime)", f"{DISK}::test_versions_keep_their_order_when_the_clock_does_not"),
         ("D13", "maps/files.py", "staging = folder.parent / f\".{folder.name[:80]}-", "staging = folder.parent / f\".{folder.name}-", f"{DISK}::test_results_may_lie_anywhere"),
+        ("D14", "images/blocks.py", "                self._sound.give_up(window)", "                pass", f"{HOLES}::test_damaged_chunks_are_salvaged_as_no_data_whatever_the_windows[not zstd]"),
+        ("D14", "images/blocks.py", "if self._gone is not None and self._gone(rows, columns):", "if False:", f"{HOLES}::test_damaged_chunks_are_salvaged_as_no_data_whatever_the_windows[gone]"),
+        ("D14", "images/interpretation.py", "there if pixels.finite is None else there & pixels.finite", "pixels.finite", f"{RESUMABLE}::test_chunks_that_cannot_be_read_are_unprocessed_in_map_areas_and_grains[missing]"),
+        ("D15", "maps/parts.py", "return content if hashlib.sha256(content).digest() == digest else None", "return content", f"{RESUMABLE}::test_damaged_parts_are_computed_again"),
+        ("D15", "maps/resumable.py", "if self._parts is None or not self._all_sound(here[~seen]):", "if self._parts is None:", f"{RESUMABLE}::test_parts_with_damage_are_tried_again"),
+        ("D15", "maps/resumable.py", "        self.task.add(here[part.seen], part.class_maps)\n", "", f"{RESUMABLE}::test_stopped_after_any_batch_and_gone_on_with_gives_the_same_bits"),
         ("T1", "learning/trainer.py", "if not math.isfinite(value):", "if False:", "tests/learning/test_training.py::test_a_loss_that_is_not_finite_stops_at_once"),
         ("T2", "learning/fine_tuning.py", "    if len(samples) < 2:", "    if False:", f"{TUNING}::test_what_cannot_be_learnt_is_refused_with_counts"),
         ("T3", "learning/corrected_tiles.py", "    if unknown:", "    if False:", f"{TUNING}::test_what_cannot_be_learnt_is_refused_with_counts"),

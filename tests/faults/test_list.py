@@ -13,7 +13,7 @@ import napari_ore_minerals
 
 TESTS = Path(__file__).parents[1]
 PACKAGE = Path(napari_ore_minerals.__file__).parent
-COUNTS = {"W": 11, "L": 8, "V": 4, "D": 13, "T": 6}
+COUNTS = {"W": 11, "L": 8, "V": 4, "D": 15, "T": 6}
 FAULTS = [f"{kind}{number}" for kind, count in COUNTS.items() for number in range(1, count + 1)]
 
 

@@ -121,6 +121,7 @@ def test_a_folder_that_is_no_picture_is_refused_in_a_sentence(what: str, tmp_pat
 SALVAGE = ReadOptions(salvage=True)
 
 
+@pytest.mark.fault("D14")
 @pytest.mark.parametrize("damage", ["not zstd", "", "gone"])
 def test_damaged_chunks_are_salvaged_as_no_data_whatever_the_windows(
     damage: str, rgb: np.ndarray, tmp_path: Path

@@ -62,6 +62,7 @@ def assert_same(one: MineralMap, other: MineralMap) -> None:
     assert one.warnings == other.warnings
 
 
+@pytest.mark.fault("D15")
 @pytest.mark.parametrize("options", [PLAIN, OVERLAPPING])
 def test_stopped_after_any_batch_and_gone_on_with_gives_the_same_bits(
     options: ClassifyOptions, mosaic: Path, classifier: Classifier, tmp_path: Path
@@ -86,6 +87,7 @@ def test_stopped_after_any_batch_and_gone_on_with_gives_the_same_bits(
         assert not parts.path.exists()
 
 
+@pytest.mark.fault("D15")
 def test_damaged_parts_are_computed_again(mosaic: Path, classifier: Classifier, tmp_path: Path) -> None:
     micrograph = Micrograph.open(mosaic, options=SALVAGED)
     parts = part_folder(tmp_path / "r.oremap", micrograph, classifier, PLAIN)
@@ -127,6 +129,7 @@ def test_two_processes_do_not_make_one_result(mosaic: Path, classifier: Classifi
         pass
 
 
+@pytest.mark.fault("D14")
 @pytest.mark.parametrize("damage", ["missing", "damaged", "both"])
 def test_chunks_that_cannot_be_read_are_unprocessed_in_map_areas_and_grains(
     damage: str, mosaic: Path, classifier: Classifier
@@ -156,6 +159,7 @@ def test_chunks_that_cannot_be_read_are_unprocessed_in_map_areas_and_grains(
     assert (codes[~blank] > 0).mean() > 0.99
 
 
+@pytest.mark.fault("D15")
 def test_parts_with_damage_are_tried_again(mosaic: Path, classifier: Classifier, tmp_path: Path) -> None:
     whole = mapped(mosaic, classifier)
     chunk = mosaic / "c" / "1" / "2" / "0"
@@ -207,6 +211,7 @@ sys.exit(outcome.problem or 0)
 """
 
 
+@pytest.mark.fault("D15")
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no kill -9")
 def test_kill_9_and_again_gives_the_same_files(

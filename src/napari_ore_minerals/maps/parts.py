@@ -68,8 +68,9 @@ class PartFolder:
 
     def __init__(self, result: Path, key: str) -> None:
         self._result = Path(result)
-        self._begin = f".{self._result.name[:80]}"
-        self.path = self._result.parent / f"{self._begin}-part-{key[:32]}"
+        name = self._result.name
+        self._begin = f".{name[:24]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}-part"
+        self.path = self._result.parent / f"{self._begin}-{key[:32]}"
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -132,7 +133,7 @@ class PartFolder:
 
     def remove(self) -> None:
         """Remove all parts that were kept for this result, once it is there."""
-        for folder in self._result.parent.glob(f"{_literal(self._begin)}-part-*"):
+        for folder in self._result.parent.glob(f"{_literal(self._begin)}-*"):
             shutil.rmtree(folder, ignore_errors=True)
 
     def _file(self, number: int) -> Path:
@@ -150,8 +151,9 @@ class PartFolder:
         """Remove what killed processes left: half a part, and half a result folder."""
         for file in self.path.glob(".tmp-*"):
             file.unlink(missing_ok=True)
-        for folder in self._result.parent.glob(f"{_literal(self._begin)}-*"):
-            if _STAGING.fullmatch(folder.name.removeprefix(self._begin)):
+        begin = f".{self._result.name}"
+        for folder in self._result.parent.glob(f"{_literal(begin)}-*"):
+            if _STAGING.fullmatch(folder.name.removeprefix(begin)):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
