@@ -37,7 +37,7 @@ PROTECTIONS = tuple(
         ("W10", "maps/predict.py", "                if stop:", "                if False:", f"{WORK}::test_a_stop_at_any_of_50_moments_leaves_no_thread_and_half_a_map_that_is_right"),
         ("W11", "widgets/jobs.py", "running.heard > SILENT_SECONDS", "running.heard > 1e9", f"{JOBS}::test_a_process_that_says_nothing_is_told_and_cancel_still_answers"),
         ("L1", "widgets/session.py", "            self._drop(REMOVED)", "            pass", f"{LAYERS}::test_the_picture_is_deleted"),
-        ("L2", "widgets/session.py", "return next((layer for layer, shown in self._overlays.items() if shown is overlay), None)", "return next((layer for layer in self._viewer.layers if layer.name == overlay.name), None)", f"{LAYERS}::test_the_picture_is_renamed"),
+        ("L2", "widgets/session.py", "return next((layer for layer, shown in self._overlays.items() if overlay in shown.values()), None)", "return next((layer for layer in self._viewer.layers if layer.name == overlay.name), None)", f"{LAYERS}::test_the_picture_is_renamed"),
         ("L3", "widgets/session.py", "        self._drop(REPLACED)", "        pass", f"{LAYERS}::test_the_pixels_are_replaced"),
         ("L4", "widgets/session.py", "MOVED if _was_moved(plan) else \"\"", "\"\"", f"{LAYERS}::test_the_picture_is_moved"),
         ("L5", "widgets/overlay.py", "self.labels = self.labels if self._holds(self.labels) else None", "pass", f"{LAYERS}::test_the_result_is_meddled_with"),
