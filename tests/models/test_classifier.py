@@ -14,7 +14,7 @@ import torch
 from napari_ore_minerals.errors import DeviceError, ModelError, OptionError
 from napari_ore_minerals.models import classifier as classifier_module
 from napari_ore_minerals.models import devices
-from napari_ore_minerals.models.classifier import BatchSize, Classifier
+from napari_ore_minerals.models.classifier import BatchSize, Classifier, bundled
 from napari_ore_minerals.models.devices import choose_device, choose_precision
 
 
@@ -188,6 +188,30 @@ def test_a_model_can_be_used_in_bf16_in_a_fresh_process(micro_model: Path) -> No
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[1] == "True"
+
+
+@pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512")
+    or not torch.backends.mkl.is_available(),
+    reason="only MKL with these instructions promises the same sums for any number of threads",
+)
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
+def test_answers_do_not_depend_on_the_number_of_threads(precision: devices.Precision) -> None:
+    classifier = Classifier.load(bundled(), device="cpu", precision=precision)
+    pixels = np.random.default_rng(1).integers(
+        0, 256, (2, *[classifier.card.input_px] * 2, 3), dtype=np.uint8
+    )
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(classifier.predict(pixels))
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        np.testing.assert_array_equal(found[0].logits, other.logits)
+        np.testing.assert_array_equal(found[0].class_maps, other.class_maps)
 
 
 def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ DeviceName = Literal["auto", "cuda", "mps", "xpu", "cpu"]
 Precision = Literal["auto", "fp32", "bf16"]
 BF16 = Literal["yes", "without AMX", "no"]
 
+REPRODUCIBLE_VARIABLE, REPRODUCIBLE = "MKL_CBWR", "AUTO,STRICT"  # the same sums for any number of threads
 ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
 ISA_WITHOUT_AMX = "AVX512_CORE_BF16"
 _PROBE = """
@@ -82,7 +83,8 @@ def choose_device(name: DeviceName = "auto") -> Device:
     if chosen == "cpu":
         if name == "auto":
             why = "torch finds no GPU on this computer"
-        return Device(torch.device("cpu"), f"CPU, {torch.get_num_threads()} threads", why)
+        threads = torch.get_num_threads()
+        return Device(torch.device("cpu"), f"CPU, {threads} thread{'s' * (threads > 1)}", why)
     return Device(torch.device(chosen), chosen.upper(), why)
 
 
@@ -124,10 +126,12 @@ def _cpu_precision(precision: Precision) -> tuple[Literal["fp32", "bf16"], str]:
 
 
 def prepare_process() -> None:
-    """Keep oneDNN from an AMX that does not work; to be called before the first use of torch.
+    """Make results independent of the number of threads, and keep oneDNN from an AMX that does not work.
 
-    Changes only this process's environment, and only where the user did not set the variable.
+    To be called before the first use of torch. Changes only this process's environment, and only where the user
+    did not set the variables.
     """
+    os.environ.setdefault(REPRODUCIBLE_VARIABLE, REPRODUCIBLE)
     if ISA_VARIABLE not in os.environ and cpu_bf16() == "without AMX":
         os.environ[ISA_VARIABLE] = ISA_WITHOUT_AMX
 
