@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, CycloptsError, Parameter, validators
 
 from napari_ore_minerals import __version__
-from napari_ore_minerals.cli import areas, dataset, evaluate, foreign, learn, models, report, train
+from napari_ore_minerals.cli import areas, classify, dataset, evaluate, foreign, learn, models, report, train
 from napari_ore_minerals.cli.console import (
-    as_json,
     fail,
     print_areas,
     sentence,
@@ -29,10 +26,8 @@ from napari_ore_minerals.errors import ModelError, OreMineralsError
 from napari_ore_minerals.maps.records import ClassifyOptions
 
 if TYPE_CHECKING:
-    from napari_ore_minerals.models.classifier import Classifier
     from napari_ore_minerals.progress import Steps
 
-SOME_FAILED = 2
 _DEFAULTS = ClassifyOptions()
 _Count = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=100_000))]
 _Scale = Annotated[float, Parameter(validator=validators.Number(gt=0))]
@@ -46,7 +41,7 @@ app = App(
 )
 models_app = App(name="models", help="The models that can be used.")
 app.command(models_app)
-for part in (areas, report, dataset, train, evaluate, foreign, learn, models):
+for part in (classify, areas, report, dataset, train, evaluate, foreign, learn, models):
     part.register(app, models_app)
 
 
@@ -71,7 +66,7 @@ def demo(
     path = out / "sample.png"
     write_png(path, sample.rgb)
     print(f"Simulated micrograph: {name} ({path})")
-    classifier = _load(None, options)
+    classifier = classify.loaded(None, options)
     steps = batch_steps([path], classifier, options, out=out, um_per_px=sample.um_per_px, overwrite=True)
     (outcome,) = with_bar(steps)
     if outcome.problem:
@@ -80,95 +75,6 @@ def demo(
     print(f"\nLook at {outcome.folder / 'overlay.png'}")
     print("Next: ore-minerals classify YOUR_PICTURE, or ore-minerals view YOUR_PICTURE for napari.")
     return 0
-
-
-@app.command
-def classify(  # noqa: PLR0913 - a command's flags
-    pictures: list[Path],
-    /,
-    *,
-    out: Path | None = None,
-    model: str | None = None,
-    um_per_px: _Scale | None = None,
-    overwrite: bool = False,
-    table: Path | None = None,
-    reports: Annotated[bool, Parameter(name="--report", negative="")] = False,
-    grains: Annotated[bool, Parameter(negative="")] = False,
-    json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
-    options: Annotated[ClassifyOptions, Parameter(name="*")] = _DEFAULTS,
-) -> int:
-    """Classify photographs of polished sections and write a result folder for each.
-
-    A picture whose result is there already, of the same model and options, is not classified again; a large one
-    that was interrupted goes on where it was.
-
-    Example: ore-minerals classify PS-07.tif --um-per-px 0.5 --out results
-
-    Example: ore-minerals classify photographs --out results --table areas.csv
-
-    Parameters
-    ----------
-    pictures
-        PNG, JPEG, BMP or TIFF files, Zarr folders, or folders of them.
-    out
-        Where the result folders go; by default beside each picture.
-    model
-        Model folder, number of a version of yours, or bundled; by default your current model.
-    um_per_px
-        Micrometres per pixel, for pictures that do not tell.
-    overwrite
-        Classify anew and replace older results.
-    table
-        CSV file to write with the areas of all pictures; it must not exist.
-    reports
-        Write an HTML report and an Excel workbook beside each result, as `ore-minerals report` does.
-    grains
-        Find the grains for these reports.
-    json_output
-        Print the results as JSON instead of tables.
-    """
-    paths = list(_pictures(pictures))
-    if not paths:
-        return fail("no pictures (PNG, JPEG, BMP, TIFF) were found in what was named")
-    if table is not None and table.exists():
-        return fail(f"{table} exists: name another file for the table")
-    from napari_ore_minerals.maps.batch import Outcome, area_table, batch_steps
-    from napari_ore_minerals.maps.files import write_areas
-
-    found: list[dict[str, Any]] = []
-    damaged: list[str] = []
-
-    def show(outcome: Outcome) -> None:
-        for guess in outcome.guesses:
-            tell(f"{outcome.picture.name}: assumed {guess}")
-        if outcome.map is None:
-            tell(f"{outcome.picture.name}: {outcome.problem}")
-            found.append({"picture": str(outcome.picture), "error": outcome.problem})
-            return
-        found.append(as_json(outcome.map, outcome.picture, outcome.folder))
-        damaged.extend([outcome.picture.name] * (outcome.map.run.damaged_chunks > 0))
-        if not json_output:
-            before = " (done before)" if outcome.done_before else ""
-            print(f"\n{outcome.picture.name} -> {outcome.folder}{before}")
-            print_areas(outcome.map)
-
-    steps = batch_steps(
-        paths, _load(model, options), options, out=out, um_per_px=um_per_px, overwrite=overwrite
-    )
-    outcomes = with_bar(steps, update=show)
-    if json_output:
-        print(json.dumps(found, indent=2))
-    if table is not None:
-        write_areas(area_table(outcomes), table)
-    failures = sum(bool(outcome.problem) for outcome in outcomes)
-    if failures:
-        tell(f"{failures} of {len(paths)} pictures failed")
-    if reports or grains:
-        done = [outcome.folder for outcome in outcomes if not outcome.problem]
-        failures += report.report_classified(done, grains=grains, overwrite=overwrite, quiet=json_output)
-    if damaged:
-        tell(f"damaged, and not processed where they are: {', '.join(damaged)}")
-    return SOME_FAILED if failures or damaged else 0
 
 
 @app.command
@@ -277,23 +183,3 @@ def main() -> None:
         tell("stopped; finished results are kept")
         code = 128 + getattr(stop, "number", signal.SIGINT)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _load(model: str | None, options: ClassifyOptions) -> Classifier:
-    from napari_ore_minerals.models.devices import prepare_process
-
-    prepare_process()
-    from napari_ore_minerals.models.classifier import Classifier
-
-    return Classifier.load(models.model_named(model), device=options.device, precision=options.precision)
-
-
-def _pictures(named: list[Path]) -> Iterator[Path]:
-    """Yield the files that were named and the pictures in the folders that were named."""
-    from napari_ore_minerals.images.kinds import is_picture
-
-    for path in named:
-        if path.is_dir() and not is_picture(path):
-            yield from sorted(found for found in path.iterdir() if is_picture(found))
-        else:
-            yield path

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_ore_minerals.progress import Progress, Steps
 
 Result = TypeVar("Result")
+SOME_FAILED = 2  # exit code
 STOPS = (signal.SIGINT, signal.SIGTERM)
 
 

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter, validators
 
-from napari_ore_minerals.cli.console import tell, with_bar
+from napari_ore_minerals.cli.console import SOME_FAILED, tell, with_bar
 from napari_ore_minerals.learning.tile_options import SplitOptions, TileOptions
 
 if TYPE_CHECKING:
     from napari_ore_minerals.learning.collection import TileDataset
 
-SOME_FAILED = 2
 _TILE_DEFAULTS, _SPLIT_DEFAULTS = TileOptions(), SplitOptions()
 _Few = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=100))]
 _Fields = Parameter(name="*", consume_multiple=True)  # several values after one flag

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter, validators
 
-from napari_ore_minerals.cli.console import fail, tell, with_bar
+from napari_ore_minerals.cli.console import SOME_FAILED, fail, tell, with_bar
 from napari_ore_minerals.cli.train import Changes
 from napari_ore_minerals.learning.evaluate_options import WANTED_PRECISION, EvaluateOptions
 from napari_ore_minerals.learning.options import Preset, TrainOptions
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from napari_ore_minerals.learning.evaluation_report import EvaluationReport
 
-SOME_FAILED = 2
 _NONE, _DEFAULTS = Changes(), EvaluateOptions()
 _Share = Annotated[float, Parameter(validator=validators.Number(gt=0, lte=1))]
 

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from napari_ore_minerals.cli.areas import asked_for, reference_for, result_folders
-from napari_ore_minerals.cli.console import fail, tell, with_bar
+from napari_ore_minerals.cli.console import SOME_FAILED, fail, tell, with_bar
 
 if TYPE_CHECKING:
     from cyclopts import App
 
     from napari_ore_minerals.exports.reporting import Reported, ReportOptions
 
-SOME_FAILED = 2
 FORMATS = "html,xlsx"
 Output = Literal["paths", "json", "nothing"]
 

@@ -93,13 +93,7 @@ def batch_steps(
     OptionError
         If two pictures would have the same result folder.
     """
-    folders = [result_folder(path, out) for path in pictures]
-    for number, folder in enumerate(folders):
-        if folder in folders[:number]:
-            raise OptionError(
-                f"{pictures[folders.index(folder)]} and {pictures[number]} would both be written to {folder}: "
-                "classify them in two runs, or without one folder for all"
-            )
+    folders = result_folders(pictures, out)
     outcomes: list[Outcome] = []
     for path, folder in zip(pictures, folders, strict=True):
         try:
@@ -114,6 +108,20 @@ def batch_steps(
         if (yield Progress(1, 1, "pictures", path.name, update=outcome)):
             break
     return outcomes
+
+
+def result_folders(pictures: Sequence[Path], out: Path | None = None) -> list[Path]:
+    """Name the result folder of each picture; `OptionError` if two pictures would have the same."""
+    owners: dict[Path, Path] = {}
+    for path in pictures:
+        folder = result_folder(path, out)
+        if folder in owners:
+            raise OptionError(
+                f"{owners[folder]} and {path} would both be written to {folder}: "
+                "classify them in two runs, or without one folder for all"
+            )
+        owners[folder] = path
+    return list(owners)
 
 
 def area_table(outcomes: Iterable[Outcome]) -> pd.DataFrame:
@@ -139,7 +147,7 @@ def _one(
     overwrite: bool,
 ) -> Steps[Outcome | None]:
     """Classify one picture, unless its result is there; None if a stop was asked for in the middle."""
-    micrograph = Micrograph.open(path, um_per_px=um_per_px, options=_SALVAGED)
+    micrograph = Micrograph.open(path.absolute(), um_per_px=um_per_px, options=_SALVAGED)
     guesses = tuple(map(str, micrograph.guesses))
     if folder.exists() and not overwrite:
         older = _same_result(folder, micrograph, classifier, options)

@@ -1,0 +1,170 @@
+"""Command of ``ore-minerals``: classify, in this process or on a cluster."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter, validators
+
+from napari_ore_minerals.cli import models, report
+from napari_ore_minerals.cli.console import SOME_FAILED, as_json, fail, print_areas, tell, with_bar
+from napari_ore_minerals.maps.records import ClassifyOptions
+
+if TYPE_CHECKING:
+    from cyclopts import App
+
+    from napari_ore_minerals.maps.batch import Outcome
+    from napari_ore_minerals.models.classifier import Classifier
+
+MOST_WORKERS = 8
+_DEFAULTS = ClassifyOptions()
+_Scale = Annotated[float, Parameter(validator=validators.Number(gt=0))]
+_Workers = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=256))]
+
+
+def classify(  # noqa: PLR0913 - a command's flags
+    pictures: list[Path],
+    /,
+    *,
+    out: Path | None = None,
+    model: str | None = None,
+    um_per_px: _Scale | None = None,
+    overwrite: bool = False,
+    table: Path | None = None,
+    reports: Annotated[bool, Parameter(name="--report", negative="")] = False,
+    grains: Annotated[bool, Parameter(negative="")] = False,
+    scheduler: str | None = None,
+    workers: _Workers | None = None,
+    json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    options: Annotated[ClassifyOptions, Parameter(name="*")] = _DEFAULTS,
+) -> int:
+    """Classify photographs of polished sections and write a result folder for each.
+
+    A picture whose result is there already, of the same model and options, is not classified again; a large one
+    that was interrupted goes on where it was.
+
+    Example: ore-minerals classify PS-07.tif --um-per-px 0.5 --out results
+
+    Example: ore-minerals classify photographs --out results --table areas.csv
+
+    Example: ore-minerals classify photographs --out results --scheduler local --workers 4
+
+    Parameters
+    ----------
+    pictures
+        PNG, JPEG, BMP or TIFF files, Zarr folders, or folders of them.
+    out
+        Where the result folders go; by default beside each picture.
+    model
+        Model folder, number of a version of yours, or bundled; by default your current model.
+    um_per_px
+        Micrometres per pixel, for pictures that do not tell.
+    overwrite
+        Classify anew and replace older results.
+    table
+        CSV file to write with the areas of all pictures; it must not exist.
+    reports
+        Write an HTML report and an Excel workbook beside each result, as `ore-minerals report` does.
+    grains
+        Find the grains for these reports.
+    scheduler
+        Share the pictures out with Dask: "local" for processes of this computer, tls://host:port or a scheduler
+        file for a cluster that runs.
+    workers
+        Processes of "local"; by default one for each core, at most 8, and one where there is a GPU.
+    json_output
+        Print the results as JSON instead of tables.
+    """
+    paths = list(_pictures(pictures))
+    if not paths:
+        return fail("no pictures (PNG, JPEG, BMP, TIFF) were found in what was named")
+    if table is not None and table.exists():
+        return fail(f"{table} exists: name another file for the table")
+    if workers is not None and scheduler != "local":
+        return fail("--workers belongs to --scheduler local: another cluster has the workers it has")
+    from napari_ore_minerals.maps.batch import area_table, batch_steps
+    from napari_ore_minerals.maps.files import write_areas
+
+    found: list[dict[str, Any]] = []
+    damaged: list[str] = []
+
+    def show(outcome: Outcome) -> None:
+        for guess in outcome.guesses:
+            tell(f"{outcome.picture.name}: assumed {guess}")
+        if outcome.map is None:
+            tell(f"{outcome.picture.name}: {outcome.problem}")
+            found.append({"picture": str(outcome.picture), "error": outcome.problem})
+            return
+        found.append(as_json(outcome.map, outcome.picture, outcome.folder))
+        damaged.extend([outcome.picture.name] * (outcome.map.run.damaged_chunks > 0))
+        if not json_output:
+            before = " (done before)" if outcome.done_before else ""
+            print(f"\n{outcome.picture.name} -> {outcome.folder}{before}")
+            print_areas(outcome.map)
+
+    if scheduler is None:
+        steps = batch_steps(
+            paths, loaded(model, options), options, out=out, um_per_px=um_per_px, overwrite=overwrite
+        )
+        outcomes = with_bar(steps, update=show)
+    else:
+        from napari_ore_minerals.maps.cluster import connected
+        from napari_ore_minerals.maps.cluster_batch import Batch, cluster_steps
+
+        batch = Batch(paths, models.model_named(model), options, out, um_per_px, overwrite)
+        with connected(scheduler, workers=workers or _fitting_workers(options)) as client:
+            outcomes = with_bar(cluster_steps(batch, client), update=show)
+    if json_output:
+        print(json.dumps(found, indent=2))
+    if table is not None:
+        write_areas(area_table(outcomes), table)
+    failures = sum(bool(outcome.problem) for outcome in outcomes)
+    if failures:
+        tell(f"{failures} of {len(paths)} pictures failed")
+    if reports or grains:
+        done = [outcome.folder for outcome in outcomes if not outcome.problem]
+        failures += report.report_classified(done, grains=grains, overwrite=overwrite, quiet=json_output)
+    if damaged:
+        tell(f"damaged, and not processed where they are: {', '.join(damaged)}")
+    return SOME_FAILED if failures or damaged else 0
+
+
+def register(app: App, _models_app: App) -> None:
+    """Add the command."""
+    app.command(classify)
+
+
+def loaded(model: str | None, options: ClassifyOptions) -> Classifier:
+    """Load the model that was named, on the device that was asked for."""
+    from napari_ore_minerals.models.devices import prepare_process
+
+    prepare_process()
+    from napari_ore_minerals.models.classifier import Classifier
+
+    return Classifier.load(models.model_named(model), device=options.device, precision=options.precision)
+
+
+def _fitting_workers(options: ClassifyOptions) -> int:
+    """Return how many workers this computer feeds: each has one thread, and a GPU is not shared."""
+    from napari_ore_minerals.models.devices import choose_device, prepare_process
+
+    prepare_process()
+    if choose_device(options.device).torch_device.type != "cpu":
+        return 1
+    import torch
+
+    return min(MOST_WORKERS, torch.get_num_threads())
+
+
+def _pictures(named: list[Path]) -> Iterator[Path]:
+    """Yield the files that were named and the pictures in the folders that were named."""
+    from napari_ore_minerals.images.kinds import is_picture
+
+    for path in named:
+        if path.is_dir() and not is_picture(path):
+            yield from sorted(found for found in path.iterdir() if is_picture(found))
+        else:
+            yield path
