@@ -5,6 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -169,6 +174,51 @@ def _line(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
+
+
+@pytest.fixture
+def certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Certificates of a cluster of somebody's own, as Dask's configuration names them."""
+    from distributed.security import Security
+
+    made = Security.temporary()
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    files = {"ca-file": made.tls_ca_file}
+    for role in ("scheduler", "worker", "client"):
+        files |= {f"{role}.cert": made.tls_client_cert, f"{role}.key": made.tls_client_key}
+    for name, content in files.items():
+        (folder / name).write_text(content, encoding="utf-8")
+        variable = name.upper().replace("-", "_").replace(".", "__")
+        monkeypatch.setenv(f"DASK_DISTRIBUTED__COMM__TLS__{variable}", str(folder / name))
+    import dask
+
+    dask.config.refresh()
+    yield
+    monkeypatch.undo()
+    dask.config.refresh()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("certificates")
+def test_a_scheduler_and_a_worker_that_were_started_by_hand_are_used(batch: Batch, tmp_path: Path) -> None:
+    file = tmp_path / "scheduler.json"
+    dask = [sys.executable, "-m", "dask"]
+    common = ["--protocol", "tls", "--no-dashboard", "--scheduler-file", str(file)]
+    with ExitStack() as stack:
+        for arguments in (["scheduler", "--host", "127.0.0.1", "--port", "0"], ["worker", "--nthreads", "1"]):
+            process = stack.enter_context(subprocess.Popen([*dask, *arguments, *common], cwd=tmp_path))
+            stack.callback(process.terminate)
+            until = time.monotonic() + 60
+            while not file.exists() and time.monotonic() < until:
+                time.sleep(0.1)
+        with connected(str(file)) as client:
+            assert client.scheduler.address.startswith("tls://127.0.0.1:")
+            outcomes = run(cluster_steps(replace(batch, pictures=batch.pictures[:2]), client))
+    expected = alone(replace(batch, pictures=batch.pictures[:2]), tmp_path / "alone")
+    for one, other in zip(expected, outcomes, strict=True):
+        assert (other.problem, other.done_before) == ("", False)
+        assert written(one.folder) == written(other.folder)
 
 
 def test_a_task_is_words_and_its_answer_too(batch: Batch) -> None:

@@ -167,7 +167,10 @@ class _Run:
 
         if not self._running:
             return
-        with contextlib.suppress(TimeoutError, CancelledError):  # each future is looked at below
+        with (
+            self._client.as_current(),  # which need not be the default one
+            contextlib.suppress(TimeoutError, CancelledError),  # each future is looked at below
+        ):
             wait(list(self._running), timeout=_POLL_SECONDS, return_when="FIRST_COMPLETED")
         for future in [one for one in self._running if one.done()]:
             if future.status in ("cancelled", "lost"):
