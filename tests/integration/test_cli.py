@@ -296,7 +296,12 @@ def test_an_interrupt_keeps_what_is_finished(
     assert "finished results are kept" in errors
     assert "Traceback" not in errors
     assert {file.name for file in finished.iterdir()} == FILES
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.png", "1.png.oremap", "2.tif"]
+    parts, shown = (
+        [path.name for path in tmp_path.iterdir() if path.name.startswith(".") is hidden]
+        for hidden in (True, False)
+    )
+    assert sorted(shown) == ["1.png", "1.png.oremap", "2.tif"]
+    assert all(name.startswith(".2.tif.oremap-") and "-part-" in name for name in parts), "to go on with"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["classify", "--help"], ["--version"]])
