@@ -13,6 +13,7 @@ from napari_ore_minerals.widgets.child_process import ChildProcess, Order
 from napari_ore_minerals.widgets.grain_messages import Count, Counted, Find, Finding, Found
 from napari_ore_minerals.widgets.jobs import SIGNAL_NAMES
 from napari_ore_minerals.widgets.messages import Ended, Failed, PictureFacts
+from napari_ore_minerals.widgets.timers import rest
 
 if TYPE_CHECKING:
     from napari_ore_minerals.images.micrograph import Micrograph
@@ -92,7 +93,7 @@ class GrainJob(QObject):  # type: ignore[misc]
         child, self._child = self._child, None
         if child is not None:
             child.kill()
-        self._poll.stop()
+        rest(self._poll)
 
     def close(self, *_: object) -> None:
         """End the process; the job cannot be used any more."""

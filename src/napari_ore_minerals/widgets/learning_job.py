@@ -12,6 +12,7 @@ from napari_ore_minerals.widgets.child_process import ChildProcess
 from napari_ore_minerals.widgets.jobs import SIGNAL_NAMES
 from napari_ore_minerals.widgets.learning_messages import Learning, Learnt, Saved, Written
 from napari_ore_minerals.widgets.messages import Ended, Failed
+from napari_ore_minerals.widgets.timers import rest
 
 COMMAND = (sys.executable, "-P", "-m", "napari_ore_minerals.widgets.learning_process")
 POLL_MS = 60
@@ -68,7 +69,7 @@ class LearningJob(QObject):  # type: ignore[misc]
         child, self._child = self._child, None
         if child is not None:
             child.kill()
-        self._poll.stop()
+        rest(self._poll)
 
     def close(self, *_: object) -> None:
         """End the process; the job cannot be used any more."""

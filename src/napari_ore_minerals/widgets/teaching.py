@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import numpy as np
+from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_ore_minerals.errors import DatasetError
@@ -207,9 +208,10 @@ class Teaching(QObject):  # type: ignore[misc]
 
     def close(self) -> None:
         """Write down what was painted last, and listen no more."""
-        self._settle.stop()
-        self.blockSignals(True)  # what listens may be gone
-        self.take_strokes()
+        if isalive(self):
+            self._settle.stop()
+            self.blockSignals(True)  # what listens may be gone
+            self.take_strokes()
         self.overlay = None
         self._watch.release()
         self.diary.close()
