@@ -1,7 +1,8 @@
 """Take the pictures of the documentation from the real viewer, over a simulated sample.
 
-``xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py [MODEL]``; with ``sorting`` or
-``learning`` for MODEL only those of the sorting view, or of learning from corrections, are taken.  Journals,
+``xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py [MODEL]``; with ``sorting``,
+``learning`` or ``measuring`` for MODEL only those of the sorting view, of learning from corrections, or of the Measure
+dock are taken.  Journals,
 models and caches of the user are not touched: all of that goes to a temporary folder.
 """
 
@@ -18,7 +19,7 @@ import numpy as np
 from PIL import Image
 from qtpy.QtTest import QTest
 
-from napari_ore_minerals.images.simulation import SimulationOptions, simulate
+from napari_ore_minerals.images.simulation import SAMPLES, SimulationOptions, simulate
 from napari_ore_minerals.learning.tile_options import TileOptions
 from napari_ore_minerals.learning.tiling import tile_steps
 from napari_ore_minerals.minerals import DEFAULT_MINERALS
@@ -143,6 +144,41 @@ def learn(model: Path | None) -> None:
     viewer.close()
 
 
+def measure(model: Path | None) -> None:
+    """Classify a picture, find its grains, and take pictures of what the Measure dock says of both."""
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(*SIZE)
+    _, classifying = viewer.window.add_plugin_dock_widget("napari-ore-minerals", "Classify")
+    seed, what = next(iter(SAMPLES.values()))
+    micrograph = simulate(seed, what)
+    viewer.add_image(
+        micrograph.rgb, rgb=True, name="PS-07", scale=[micrograph.um_per_px] * 2, units=("um", "um")
+    )
+    if model is not None:
+        classifying.form.models.choose(model)
+    wait_until(lambda: classifying._ready is not None)
+    classifying.form.options.set_value("stride_px", classifying.form.models.card.tile_px // 2)
+    classifying.replan()
+    classifying.classify()
+    wait_until(lambda: not classifying.session.busy)
+    viewer.window.remove_dock_widget("all")
+    _, dock = viewer.window.add_plugin_dock_widget("napari-ore-minerals", "Measure")
+    viewer.reset_view()
+    dock.form.of.setCurrentText("the ore")
+    dock.form.bar.setChecked(True)
+    wait_until(lambda: dock.figures is not None)
+    QTest.qWait(1500)
+    take(viewer, "measure.png")
+    dock.grains.expand()
+    dock.grains.find()
+    wait_until(lambda: dock.grains.tables is not None and not dock.grains.job.finding)
+    dock.charts.fold(True)
+    QTest.qWait(1500)
+    reveal(dock.grains)
+    take(viewer, "grains.png")
+    viewer.close()
+
+
 def review(viewer: napari.Viewer, dock: object, mask: np.ndarray) -> None:
     """Answer what is asked as the mask says."""
     panel, grid = dock.learn.review, dock.teaching.lesson.base.grid  # type: ignore[attr-defined]
@@ -163,14 +199,18 @@ def review(viewer: napari.Viewer, dock: object, mask: np.ndarray) -> None:
 
 if __name__ == "__main__":
     given = sys.argv[1] if len(sys.argv) > 1 else None
-    named = Path(given) if given not in (None, "sorting", "learning") else None
+    parts = {"sorting", "learning", "measuring"}
+    named = Path(given) if given is not None and given not in parts else None
+    wanted = {given} if given in parts else parts | {"classifying"}
     with tempfile.TemporaryDirectory() as temporary:
         for place in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
             os.environ[place] = str(Path(temporary, place))
-        if given not in ("sorting", "learning"):
+        if "classifying" in wanted:
             main(named)
-        if given != "learning":
+        if "sorting" in wanted:
             (sorted_here := Path(temporary, "sorted")).mkdir()
             sort_tiles(sorted_here)
-        if given != "sorting":
+        if "learning" in wanted:
             learn(named)
+        if "measuring" in wanted:
+            measure(named)

@@ -56,6 +56,7 @@ class MeasureTable(QTableWidget):  # type: ignore[misc]
         """Show a table of `maps.measuring.measure`, or of pictures that were pooled."""
         self.blockSignals(True)
         self.setColumnHidden(COLUMNS.index("grains %"), BY_GRAINS not in table)
+        self.setColumnHidden(COLUMNS.index("symbol"), BY_GRAINS in table)  # names need the room
         self.setColumnHidden(COLUMNS.index("mm²"), not table["area_mm2"].notna().any())
         colours = {mineral.code: mineral.colour for mineral in minerals}
         self.setRowCount(len(table))
