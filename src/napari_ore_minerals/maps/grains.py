@@ -37,7 +37,7 @@ COMPANY_PX, COMPANY_POWER, LEAST_COMPANY = 12.0, 0.5, 0.01
 SMOOTH_PX = 2.0
 LEARNT_PX, LEARNT_WINDOWS, LEARNT_STEP = 256, 48, 3
 COMPANY_REACH, SMOOTH_REACH = 36, 6
-FINEST, LONGEST = 2, 8192  # reduction, and longest side of a grain map
+FINEST, LONGEST = 2, 4096  # reduction, and longest side of a grain map, which is to be counted and painted
 HALO = REACH + COMPANY_REACH + SMOOTH_REACH
 
 
@@ -118,7 +118,7 @@ class GrainUpdate:
 
 
 def options_for(grid: TileGrid) -> GrainOptions:
-    """Options for a picture: reduced further where it is so large that its grain map would not fit into memory."""
+    """Options for a picture: reduced further where counting its grains would take gigabytes, and painting be slow."""
     longest = max(grid.height_px, grid.width_px)
     return GrainOptions(factor=max(FINEST, -(-longest // LONGEST)))
 

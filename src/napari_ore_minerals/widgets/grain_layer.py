@@ -17,16 +17,9 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from numpy.typing import NDArray
 
-    from napari_ore_minerals.images.tiles import TileGrid
     from napari_ore_minerals.maps.grains import GrainMap
 
 GRAINS = "grains"
-FINEST, LONGEST = 2, 4096  # layers of labels that are larger are slow to paint, and cannot be multiscale
-
-
-def factor_for(grid: TileGrid) -> int:
-    """Side of a pixel of the grain map in pixels of the picture, so that the layer can be painted."""
-    return max(FINEST, -(-max(grid.height_px, grid.width_px) // LONGEST))
 
 
 def grains_layer(viewer: ViewerModel, layer: Labels) -> Labels | None:

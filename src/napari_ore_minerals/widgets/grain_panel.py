@@ -12,12 +12,11 @@ import pandas as pd
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QComboBox, QLabel
 
-from napari_ore_minerals.maps.grains import GrainOptions
+from napari_ore_minerals.maps.grains import options_for
 from napari_ore_minerals.widgets.folding import Folding
 from napari_ore_minerals.widgets.frame_table import FrameTable
 from napari_ore_minerals.widgets.grain_job import GrainJob
 from napari_ore_minerals.widgets.grain_layer import (
-    factor_for,
     grains_layer,
     painted_map,
     painted_places,
@@ -116,7 +115,7 @@ class GrainPanel(Folding):
         )
         self._sought = self.layer
         self.bar.begin()
-        self.job.find(opened, mineral_map, GrainOptions(factor=factor_for(mineral_map.grid)))
+        self.job.find(opened, mineral_map, options_for(mineral_map.grid))
 
     def stop(self) -> None:
         """Find nothing; all is as it was."""
