@@ -26,8 +26,9 @@ demo: setup
 	$(BIN)/ore-minerals demo --out demo
 
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone" -n 2 --dist loadfile --durations=20 --cov --cov-report=
-	$(BIN)/python -m pytest -m alone --cov --cov-append --cov-report=term --cov-fail-under=90
+	$(BIN)/python -m pytest -m alone
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone" -n 2 --dist loadfile --durations=20 \
+		--cov --cov-report=term --cov-fail-under=90
 
 test-quick: setup
 	$(BIN)/python -m pytest -m "not slow"

@@ -60,11 +60,12 @@ def test_ticks_while_classifying(
             qtbot.mouseClick(dock.run_bar.button, Qt.MouseButton.LeftButton)
 
     gaps = ticks.gaps(classify)
-    if gaps.max() >= LARGEST_S:  # a burst of another program? a viewer that stalls does so again
-        gaps = ticks.gaps(classify)
+    largest = gaps.max()
+    if largest >= LARGEST_S:  # a burst of another program? a viewer that stalls does so again
+        largest = ticks.gaps(classify).max()
     record_property("ticks", len(gaps))
     record_property("99 % within", f"{np.quantile(gaps, 0.99):.3f} s")
-    record_property("largest", f"{gaps.max():.3f} s")
+    record_property("largest", f"{largest:.3f} s")
     assert len(gaps) > 300
     assert np.quantile(gaps, 0.99) < MOST_OF_THEM_S
-    assert gaps.max() < LARGEST_S
+    assert largest < LARGEST_S

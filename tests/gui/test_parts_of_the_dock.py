@@ -67,6 +67,11 @@ def test_the_run_bar_tells_speed_and_time_left(qtbot: Any, monkeypatch: pytest.M
     now[0] = 2.0
     bar.advance(30, 110)
     assert bar.bar.text() == "30 / 110 tiles · 10/s · 8 s left"
+    now[0] = 2.1  # not drawn more often than one can read it, but for the last tile
+    bar.advance(31, 110)
+    assert bar.bar.value() == 30
+    bar.advance(110, 110)
+    assert bar.bar.value() == 110
     with qtbot.waitSignal(bar.cancelled, timeout=1000):
         bar.cancel.click()
     assert not bar.cancel.isEnabled()

@@ -7,6 +7,8 @@ from time import monotonic
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QStackedWidget, QWidget
 
+SECONDS_BETWEEN_DRAWINGS = 0.25
+
 
 class RunBar(QStackedWidget):  # type: ignore[misc]
     """Classify, or while it runs: bar, tiles per second, time left and Cancel."""
@@ -37,6 +39,7 @@ class RunBar(QStackedWidget):  # type: ignore[misc]
         self.addWidget(running)
         self.setFixedHeight(max(self.button.sizeHint().height(), running.sizeHint().height()) + 6)
         self._first: tuple[float, int] | None = None
+        self._drawn, self._stage = 0.0, ""
 
     @property
     def running(self) -> bool:
@@ -51,9 +54,7 @@ class RunBar(QStackedWidget):  # type: ignore[misc]
     def begin(self) -> None:
         """Show the bar; the total is not known yet."""
         self._first = None
-        self.bar.setRange(0, 1)
-        self.bar.setValue(0)
-        self.bar.setFormat("getting ready")
+        self._draw(0, 1, "getting ready")
         self.cancel.setEnabled(True)
         self.cancel.setText("Cancel")
         self.setCurrentIndex(1)
@@ -61,10 +62,11 @@ class RunBar(QStackedWidget):  # type: ignore[misc]
     def advance(self, done: int, total: int, stage: str = "") -> None:
         """Show how far it is, how fast it goes (or the `stage`) and how long it will still take."""
         now = monotonic()
-        if total != self.bar.maximum() or done < self.bar.value():
+        if another := total != self.bar.maximum() or done < self.bar.value():
             self._first = None  # another stage begins
-        self.bar.setRange(0, max(total, 1))
-        self.bar.setValue(done)
+        if not another and stage == self._stage and done < total and now < self._drawn + SECONDS_BETWEEN_DRAWINGS:
+            return
+        self._drawn, self._stage = now, stage
         text = stage or f"{done:,} / {total:,} tiles"
         if self._first is None:
             self._first = (now, done)
@@ -72,11 +74,19 @@ class RunBar(QStackedWidget):  # type: ignore[misc]
             rate = (done - self._first[1]) / (now - self._first[0])
             text += "" if stage else f" · {rate:.3g}/s"
             text += f" · {duration((total - done) / rate)} left"
-        self.bar.setFormat(text)
+        self._draw(done, max(total, 1), text)
 
     def end(self) -> None:
         """Show the button again."""
         self.setCurrentIndex(0)
+
+    def _draw(self, done: int, total: int, text: str) -> None:
+        """Change the bar at one go: Qt draws the whole window again, at once, for a bar that moves."""
+        self.bar.setUpdatesEnabled(False)
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
+        self.bar.setFormat(text)
+        self.bar.setUpdatesEnabled(True)
 
     def _cancel(self) -> None:
         self.cancel.setEnabled(False)
