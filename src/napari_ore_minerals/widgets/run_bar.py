@@ -64,7 +64,12 @@ class RunBar(QStackedWidget):  # type: ignore[misc]
         now = monotonic()
         if another := total != self.bar.maximum() or done < self.bar.value():
             self._first = None  # another stage begins
-        if not another and stage == self._stage and done < total and now < self._drawn + SECONDS_BETWEEN_DRAWINGS:
+        if (
+            not another
+            and stage == self._stage
+            and done < total
+            and now < self._drawn + SECONDS_BETWEEN_DRAWINGS
+        ):
             return
         self._drawn, self._stage = now, stage
         text = stage or f"{done:,} / {total:,} tiles"
