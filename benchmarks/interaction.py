@@ -18,10 +18,10 @@ import numpy as np
 
 from napari_ore_minerals.images.tiles import TileGrid
 from napari_ore_minerals.learning.corrections import Cell, Correction, Found, as_corrections
-from napari_ore_minerals.learning.head_change import Examples
+from napari_ore_minerals.learning.head_change import HeadChange
 from napari_ore_minerals.learning.refit import refitted_map
 from napari_ore_minerals.learning.review import Review, next_cell
-from napari_ore_minerals.maps.features import CellFeatures
+from napari_ore_minerals.maps.features import COLOURS, CellFeatures
 from napari_ore_minerals.maps.mineral_map import MineralMap, label_cells
 from napari_ore_minerals.maps.records import ClassifyOptions, ModelRecord, PictureRecord, RunRecord
 from napari_ore_minerals.minerals import DEFAULT_MINERALS
@@ -29,7 +29,7 @@ from napari_ore_minerals.minerals import DEFAULT_MINERALS
 TARGETS_S = {(15, 19): 0.3, (100, 100): 1.5}
 WIDTHS = (384, 768)
 CORRECTIONS = (1, 20, 200)
-TILE_PX, PLACES, MEMORY = 256, 7, 240
+TILE_PX, PLACES = 256, 7
 
 
 def a_map(shape: tuple[int, int], width: int, random: np.random.Generator) -> tuple[MineralMap, CellFeatures]:
@@ -84,11 +84,10 @@ def some_corrections(mineral_map: MineralMap, count: int, random: np.random.Gene
     return as_corrections(found, mineral_map, now="")
 
 
-def a_memory(width: int, random: np.random.Generator) -> Examples:
-    """Make up earlier examples."""
+def learnt(width: int, random: np.random.Generator) -> HeadChange:
+    """Make up what was learnt from other pictures."""
     minerals = len(DEFAULT_MINERALS)
-    values = (random.normal(size=(MEMORY, width)) / np.sqrt(width)).astype(np.float32)
-    return Examples(values, random.normal(size=(MEMORY, minerals)), random.integers(0, minerals, MEMORY))
+    return HeadChange(random.normal(size=(width, minerals)), random.normal(size=minerals))
 
 
 def seconds(work: Callable[[], object], rounds: int) -> tuple[float, float]:
@@ -108,27 +107,27 @@ def main() -> int:
     rounds = parser.parse_args().rounds
     missed = False
     print(
-        f"{'cells':>10}{'width':>7}{'said':>6}{'memory':>8}{'refit':>16}{'next cell':>16}   median (worst) in s"
+        f"{'cells':>10}{'width':>7}{'said':>6}{'others':>8}{'refit':>16}{'next cell':>16}   median (worst) in s"
     )
     for (shape, target), width in ((item, width) for item in TARGETS_S.items() for width in WIDTHS):
         random = np.random.default_rng(0)
         mineral_map, features = a_map(shape, width, random)
         values = features.standardised(np.zeros((1, 2), np.intp))
-        for count, memory in ((count, memory) for count in CORRECTIONS for memory in (None, "some")):
-            earlier = None if memory is None else a_memory(values.shape[1], random)
+        for count, others in ((count, others) for count in CORRECTIONS for others in ("no", "yes")):
+            earlier = learnt(values.shape[1] + COLOURS, random) if others == "yes" else None
             corrections = some_corrections(mineral_map, count, random)
             review = Review()
             for one in corrections:
                 review = review.asking(Cell(one.row, one.column)).skip()
             refit = seconds(
-                lambda: refitted_map(mineral_map, features, corrections, memory=earlier),  # noqa: B023
+                lambda: refitted_map(mineral_map, features, corrections, earlier=earlier),  # noqa: B023
                 rounds,
             )
             choice = seconds(lambda: next_cell(mineral_map, features, review), rounds)  # noqa: B023
             late = refit[0] + choice[0] > target
             missed |= late
             print(
-                f"{shape[1]:>4} x {shape[0]:<3}{width:>7}{count:>6}{0 if memory is None else MEMORY:>8}"
+                f"{shape[1]:>4} x {shape[0]:<3}{width:>7}{count:>6}{others:>8}"
                 f"{refit[0]:>8.3f} ({refit[1]:.3f}){choice[0]:>8.3f} ({choice[1]:.3f})"
                 f"   target {target} {'MISSED' if late else 'reached'}"
             )

@@ -27,8 +27,8 @@ from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.images.tiles import TileGrid
 from napari_ore_minerals.learning.baseline import colour_statistics
 from napari_ore_minerals.learning.corrections import Cell, Correction, Found, as_corrections
-from napari_ore_minerals.learning.head_change import Examples, remembered
-from napari_ore_minerals.learning.refit import examples_of, refitted_map
+from napari_ore_minerals.learning.head_change import HeadChange
+from napari_ore_minerals.learning.refit import examples_of, learnt_elsewhere, refitted_map
 from napari_ore_minerals.learning.review import Review, next_cell
 from napari_ore_minerals.learning.tile_options import DOMINANT
 from napari_ore_minerals.maps.features import CellFeatures
@@ -142,9 +142,11 @@ def table_of(known: MineralTable, met: set[int] | None = None) -> MineralTable:
 class User:
     """Says what cells are, as the masks have it, and lets the map follow."""
 
-    def __init__(self, photograph: Photograph, memory: Examples | None = None) -> None:
-        self.photograph, self.said, self.memory = photograph, dict[Cell, int](), memory
+    def __init__(self, photograph: Photograph, earlier: HeadChange | None = None) -> None:
+        self.photograph, self.said, self.earlier = photograph, dict[Cell, int](), earlier
         self.shown = photograph.base
+        if earlier is not None:
+            self.follow()
 
     def say(self, cell: Cell) -> None:
         """Correct or confirm a clear cell."""
@@ -153,8 +155,8 @@ class User:
     def follow(self) -> None:
         """Refit, with the minerals that were met so far."""
         base, features = self.photograph.base, self.photograph.features
-        minerals = table_of(base.minerals, None if self.memory else set(self.said.values()))
-        self.shown = refitted_map(base, features, self.corrections(), minerals=minerals, memory=self.memory)
+        minerals = table_of(base.minerals, None if self.earlier else set(self.said.values()))
+        self.shown = refitted_map(base, features, self.corrections(), minerals=minerals, earlier=self.earlier)
 
     def corrections(self) -> list[Correction]:
         """Return all that was said."""
@@ -206,10 +208,10 @@ Scores = dict[str, list[float]]  # one a step; shorter where there are too few c
 Elsewhere = tuple[NDArray[np.float32], NDArray[np.int64]]  # colours and codes of tiles
 
 
-def by_queue(photograph: Photograph, elsewhere: Elsewhere, memory: Examples | None = None) -> Scores:
+def by_queue(photograph: Photograph, elsewhere: Elsewhere, earlier: HeadChange | None = None) -> Scores:
     """Correct the cells that the review proposes, with a forest of the same knowledge beside."""
-    user, review = User(photograph, memory), Review()
-    scores, what = defaultdict[str, list[float]](list), " elsewhere +" if memory else ""
+    user, review = User(photograph, earlier), Review()
+    scores, what = defaultdict[str, list[float]](list), " elsewhere +" if earlier else ""
     clear = int((photograph.truth > 0).sum())
     for step in STEPS:
         if step >= clear - LEAST_CELLS:
@@ -221,7 +223,7 @@ def by_queue(photograph: Photograph, elsewhere: Elsewhere, memory: Examples | No
             user.say(cell)
             user.follow()
         scores[f"refit,{what} cells of the queue"].append(user.score(user.shown.labels))
-        forest = user.forest(elsewhere if memory else None) if step or memory else np.nan
+        forest = user.forest(elsewhere if earlier else None) if step or earlier else np.nan
         scores[f"forest,{what} the same cells"].append(forest)
     return scores
 
@@ -255,8 +257,8 @@ def cells_elsewhere(one: Photograph) -> dict[Cell, int]:
     return found
 
 
-def known_elsewhere(photographs: Sequence[Photograph], left_out: int) -> tuple[Elsewhere, Examples]:
-    """What a forest and a memory know of the other photographs."""
+def known_elsewhere(photographs: Sequence[Photograph], left_out: int) -> tuple[Elsewhere, HeadChange | None]:
+    """What a forest and the map know of the other photographs."""
     values, codes, examples = [], [], []
     for one in photographs:
         cells = cells_elsewhere(one)
@@ -268,7 +270,7 @@ def known_elsewhere(photographs: Sequence[Photograph], left_out: int) -> tuple[E
         user.said = cells
         table = table_of(one.base.minerals)
         examples.append(examples_of(one.base, one.features, user.corrections(), table))
-    return (np.concatenate(values), np.array(codes, np.int64)), remembered(examples)
+    return (np.concatenate(values), np.array(codes, np.int64)), learnt_elsewhere(examples)
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -317,8 +319,8 @@ def learn(chosen: argparse.Namespace, folder: Path) -> int:
     halves: dict[str, list[Scores]] = {"for choosing settings": [], "for reporting": []}
     for one in scored:
         half = "for choosing settings" if one.number % 2 == 0 else "for reporting"
-        elsewhere, memory = known_elsewhere(every, one.number)
-        ways = (by_queue(one, elsewhere), by_queue(one, elsewhere, memory), by_chance(one, chosen.seeds))
+        elsewhere, earlier = known_elsewhere(every, one.number)
+        ways = (by_queue(one, elsewhere), by_queue(one, elsewhere, earlier), by_chance(one, chosen.seeds))
         halves[half].append({name: scores for way in ways for name, scores in way.items()})
     for title, scores in halves.items():
         if scores:

@@ -90,6 +90,11 @@ def second(micro_model: Path) -> Made:
     return made(micro_model, 6)
 
 
+@pytest.fixture(scope="module")
+def third(micro_model: Path) -> Made:
+    return made(micro_model, 7)
+
+
 class Desk:
     """A viewer without a window, a worker, and what is taught."""
 
@@ -378,12 +383,37 @@ def test_what_was_said_of_another_picture_counts_by_name(desk: Desk, first: Made
     desk.show(second)
     desk.teaching.add_mineral("bornite", "Bn", "#445566")
     pupils = desk.worker.pupils
-    assert pupils._memory(desk.worker.wishes[-1]) is None
+    assert pupils._learnt_elsewhere(desk.worker.wishes[-1]) is None
     desk.teaching.undo()
     desk.teaching.add_mineral("galena", "Gn", "#112233")
-    memory = pupils._memory(desk.worker.wishes[-1])
-    assert memory is not None
-    assert memory.classes.tolist() == [6]
+    wish = desk.worker.wishes[-1]
+    learnt = pupils._learnt_elsewhere(wish)
+    assert learnt is not None
+    assert learnt.bias.argmax() == 6
+    assert pupils._learnt_elsewhere(wish._replace(corrections=())) is learnt, "it is learnt once"
+
+
+def test_a_new_picture_follows_what_was_taught_on_two_others(
+    desk: Desk, first: Made, second: Made, third: Made
+) -> None:
+    shown = []
+    for result in (first, second):
+        shown.append(desk.show(result))
+        asked = len(desk.worker.wishes)
+        desk.teaching.add_mineral("galena", "Gn", "#112233")
+        desk.teaching.say({Cell(row, column): 7 for row in range(5) for column in range(5)})
+        desk.worker.answer()
+    assert asked == 2, "one other picture is too little to go by"
+    overlay = desk.show(third)
+    assert not desk.teaching.corrections
+    desk.worker.answer()
+    assert overlay.map is not None
+    assert [mineral.name for mineral in overlay.map.minerals][-1] == "galena"
+    assert (overlay.map.labels == 7).sum() > 20
+    assert any("other pictures" in warning for warning in overlay.map.warnings)
+    desk.teaching.follow = False
+    assert (overlay.map.labels != 7).all()
+    assert not any("other pictures" in warning for warning in overlay.map.warnings)
 
 
 def test_the_panel_lists_what_was_said_and_takes_it_back(desk: Desk, first: Made, qtbot: Any) -> None:

@@ -20,12 +20,13 @@ from napari_ore_minerals.learning.corrections import (
     with_mineral,
     without_mineral,
 )
-from napari_ore_minerals.learning.head_change import Examples, RefitOptions, fitted_change, remembered
-from napari_ore_minerals.learning.refit import examples_of, refitted_map
+from napari_ore_minerals.learning.head_change import Examples, RefitOptions, balanced, fitted_change
+from napari_ore_minerals.learning.refit import examples_of, learnt_elsewhere, refitted_map
 from napari_ore_minerals.learning.review import Review, next_cell
 from napari_ore_minerals.maps.areas import areas
 from napari_ore_minerals.maps.features import CellFeatures, colour_statistics
 from napari_ore_minerals.maps.mineral_map import MineralMap
+from napari_ore_minerals.maps.places import follows_other_pictures
 from napari_ore_minerals.maps.predict import classify_steps, plan
 from napari_ore_minerals.maps.records import ClassifyOptions
 from napari_ore_minerals.models.cam import classifier_layer
@@ -208,16 +209,14 @@ def test_order_and_repetition_do_not_matter(half_and_half: tuple[MineralMap, Cel
 
 
 def test_the_span_of_few_examples_holds_the_solution() -> None:
-    """With fewer examples than features the rotated problem has the solution of the whole one."""
+    """With fewer examples than features the solution is that of the same examples in the few axes they span."""
     random = np.random.default_rng(0)
-    few = Examples(
-        random.normal(size=(8, 30)).astype(np.float32), random.normal(size=(8, 3)), random.integers(0, 3, 8)
-    )
-    none = Examples(np.zeros((40, 30), np.float32), np.zeros((40, 3)), np.zeros(40, np.intp))
-    small = fitted_change(few)
-    whole = fitted_change(few, none, RefitOptions(memory_weight=0.0))
-    np.testing.assert_allclose(small.weights, whole.weights, atol=2e-3)
-    np.testing.assert_allclose(small.bias, whole.bias, atol=2e-3)
+    narrow, axes = random.normal(size=(8, 7)), np.linalg.qr(random.normal(size=(30, 7)))[0]
+    scores, classes = random.normal(size=(8, 3)), random.integers(0, 3, 8)
+    wide = fitted_change(Examples((narrow @ axes.T).astype(np.float32), scores, classes))
+    whole = fitted_change(Examples(narrow.astype(np.float32), scores, classes))
+    np.testing.assert_allclose(wide.weights, axes @ whole.weights, atol=2e-3)
+    np.testing.assert_allclose(wide.bias, whole.bias, atol=2e-3)
 
 
 def test_no_freedom_is_no_change() -> None:
@@ -225,21 +224,30 @@ def test_no_freedom_is_no_change() -> None:
     few = Examples(
         random.normal(size=(8, 30)).astype(np.float32), random.normal(size=(8, 3)), np.zeros(8, np.intp)
     )
-    stiff = fitted_change(few, None, RefitOptions(freedom=1e-9, bias_freedom=1e-9))
+    stiff = fitted_change(few, RefitOptions(freedom=1e-9, bias_freedom=1e-9))
     assert abs(stiff.of(few.values)).max() < 1e-6
 
 
-def test_memory_holds_back_what_it_contradicts(half_and_half: tuple[MineralMap, CellFeatures]) -> None:
+def test_other_pictures_are_followed_first_and_this_one_last(
+    half_and_half: tuple[MineralMap, CellFeatures],
+) -> None:
     mineral_map, features = half_and_half
     lesson = examples_of(
         mineral_map, features, said(mineral_map, [(r, c) for r in range(6) for c in range(4)], 2)
     )
-    memory = remembered([lesson, lesson], each=12)
-    assert len(memory.classes) == 12
-    taught = said(mineral_map, [(0, 0)], 5)
-    free = refitted_map(mineral_map, features, taught).probabilities[3, 1, 4]
-    held = refitted_map(mineral_map, features, taught, memory=memory).probabilities[3, 1, 4]
-    assert held < free
+    assert len(balanced([lesson, lesson], each=12).classes) == 12
+    assert learnt_elsewhere([]) is None
+    earlier = learnt_elsewhere([lesson])
+    new = refitted_map(mineral_map, features, [], earlier=earlier)
+    assert (new.probabilities[:, :4].argmax(axis=-1) == 1).all()
+    assert follows_other_pictures(new)
+    right = refitted_map(mineral_map, features, said(mineral_map, [(2, 7)], 4), earlier=earlier)
+    assert (right.probabilities[:, :4].argmax(axis=-1) == 1).all()
+    assert (right.probabilities[:, 4:].argmax(axis=-1) == 3).all()
+    against = refitted_map(mineral_map, features, said(mineral_map, [(0, 0)], 5), earlier=earlier)
+    assert (against.probabilities[:, :4].argmax(axis=-1) == 4).all(), "what is said here outweighs it"
+    free = refitted_map(mineral_map, features, said(mineral_map, [(0, 0)], 5))
+    assert not follows_other_pictures(free)
 
 
 def test_the_review_asks_about_unlike_cells(half_and_half: tuple[MineralMap, CellFeatures]) -> None:

@@ -13,6 +13,7 @@ from napari_ore_minerals.images.tiles import TileGrid
 from napari_ore_minerals.maps.grain_places import corrected_cells
 from napari_ore_minerals.maps.grains import GrainOptions, GrainUpdate, grain_map, grain_map_steps
 from napari_ore_minerals.maps.mineral_map import MineralMap, label_cells
+from napari_ore_minerals.maps.places import FOLLOWS
 from napari_ore_minerals.maps.records import ClassifyOptions, ModelRecord, PictureRecord, RunRecord
 from napari_ore_minerals.minerals import CHALCOPYRITE, GANGUE, PYRITE, MineralTable
 from napari_ore_minerals.progress import run
@@ -136,6 +137,9 @@ def test_a_corrected_cell_teaches_its_colour_everywhere() -> None:
 
 def test_what_the_user_said_is_told_from_what_the_map_says() -> None:
     told = told_of(discs())
+    told = replace(
+        told, run=told.run.model_copy(update={"notices": (f"{FOLLOWS} 2 corrections by its user",)})
+    )
     assert not corrected_cells(told).any()
     told.labels[0, 0] = PYRITE.code
     told.labels[1, 1] = 0  # taken back, nothing said

@@ -30,13 +30,10 @@ class RefitOptions:
         Prior variance of the change along features and colours; chosen on photographs of LumenStone.
     bias_freedom : float
         Prior variance of the change of a mineral's bias, which all cells share.
-    memory_weight : float
-        Weight of an earlier example relative to a correction of this picture.
     """
 
     freedom: float = 10.0
     bias_freedom: float = 10.0
-    memory_weight: float = 0.2
 
 
 class Examples(NamedTuple):
@@ -80,10 +77,8 @@ class HeadChange:
         return moved
 
 
-def fitted_change(
-    taught: Examples, memory: Examples | None = None, options: RefitOptions = AS_MEASURED
-) -> HeadChange:
-    """Fit the change of the head to corrections and memory; float64, L-BFGS, the same answer every time.
+def fitted_change(examples: Examples, options: RefitOptions = AS_MEASURED) -> HeadChange:
+    """Fit the change of the head to examples; float64, L-BFGS, the same answer every time.
 
     The solution lies in the span of the examples, so a few corrections cost a few unknowns; along their
     principal axes it is found in few steps.
@@ -93,15 +88,10 @@ def fitted_change(
     TrainingError
         If a value is not finite.
     """
-    parts = [taught] if memory is None or not len(memory.classes) else [taught, memory]
-    values = np.concatenate([part.values for part in parts]).astype(np.float64)
-    scores = np.concatenate([part.scores for part in parts])
-    classes = np.concatenate([part.classes for part in parts])
+    values, scores = examples.values.astype(np.float64), examples.scores
     count, minerals = scores.shape
     if not count:
         return HeadChange(np.zeros((values.shape[1], minerals)), np.zeros(minerals))
-    weights = np.ones(count)
-    weights[len(taught.classes) :] = options.memory_weight
     scaled = np.concatenate(
         [values * np.sqrt(options.freedom), np.full((count, 1), np.sqrt(options.bias_freedom))], axis=1
     )
@@ -109,7 +99,7 @@ def fitted_change(
         raise TrainingError("features or answers of the corrected cells are not finite: classify again")
     with threadpool_limits(1, user_api="blas"):  # threads would wait for each other on a busy computer
         axes, curvature = _principal_axes(scaled)
-        change = axes @ _solved(scaled @ axes, curvature, scores, Targets(classes, weights))
+        change = axes @ _solved(scaled @ axes, curvature, scores, examples.classes)
     return HeadChange(change[:-1] * np.sqrt(options.freedom), change[-1] * np.sqrt(options.bias_freedom))
 
 
@@ -124,34 +114,26 @@ def _principal_axes(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], N
     return values.T @ mixed[:, kept] / np.sqrt(squares[kept]), squares[kept]
 
 
-class Targets(NamedTuple):
-    """What is to be answered, and how much each example weighs."""
-
-    classes: NDArray[np.intp]
-    weights: NDArray[np.float64]
-
-
 def _solved(
     values: NDArray[np.float64],
     curvature: NDArray[np.float64],
     scores: NDArray[np.float64],
-    targets: Targets,
+    classes: NDArray[np.intp],
 ) -> NDArray[np.float64]:
-    """Minimise weighted cross-entropy + half the squared unknowns: (axes, minerals).
+    """Minimise cross-entropy + half the squared unknowns: (axes, minerals).
 
     Steps are scaled by the largest curvature that the loss can have along each axis
     (Boehning 1992, Annals of the Institute of Statistical Mathematics 44, 197-200).
     """
     shape = (values.shape[1], scores.shape[1])
     step = 1 / np.sqrt(1 + curvature / 2)[:, np.newaxis]
-    scaled, weights = values * step.T, targets.weights[:, np.newaxis]
-    truth = np.eye(scores.shape[1])[targets.classes]
+    scaled, truth = values * step.T, np.eye(scores.shape[1])[classes]
 
     def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         unknowns = flat.reshape(shape)
         logs = log_softmax(scores + scaled @ unknowns)
-        misses = weights * (np.exp(logs) - truth)
-        total = -(weights * logs * truth).sum() + 0.5 * ((step * unknowns) ** 2).sum()
+        misses = np.exp(logs) - truth
+        total = -(logs * truth).sum() + 0.5 * ((step * unknowns) ** 2).sum()
         return float(total), (scaled.T @ misses + step**2 * unknowns).ravel()
 
     limits = {"maxiter": 100, "ftol": 1e-9, "gtol": 1e-4}
@@ -160,14 +142,8 @@ def _solved(
     return solution
 
 
-def remembered(examples: Sequence[Examples], *, each: int = 40, seed: int = 0) -> Examples:
-    """Choose a balanced memory: at most `each` examples of a mineral, drawn with a seed.
-
-    Parameters
-    ----------
-    examples
-        Of earlier pictures or of the model's training, all in the same table.
-    """
+def balanced(examples: Sequence[Examples], *, each: int = 400, seed: int = 0) -> Examples:
+    """Join examples, all in the same table: at most `each` of a mineral, drawn with a seed."""
     joined = Examples(*(np.concatenate(parts) for parts in zip(*examples, strict=True)))
     random = np.random.default_rng(seed)
     chosen = [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from .head_change import Examples, RefitOptions, fitted_change, log_softmax
+from .head_change import Examples, fitted_change, log_softmax
 from .replay import at_most
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from .dataset import TileSamples
 
-OPTIONS = RefitOptions(freedom=10.0, bias_freedom=10.0, memory_weight=1.0)  # as measured on LumenStone
 NEW_BIAS = -2.3  # of a mineral that the parent does not know, before it is taught: log 0.1
 EARLIER_TILES = 100  # of a mineral, at most
 _AT_ONCE = 32
@@ -70,18 +69,13 @@ def fit_head(
         If a feature is not finite.
     """
     earlier = at_most(earlier.select(earlier.clear()), EARLIER_TILES, 0)
-    both = [_features(network, part, normalisation) for part in (taught, earlier)]
-    every = np.concatenate(both)
+    every = np.concatenate([_features(network, part, normalisation) for part in (taught, earlier)])
     mean, spread = every.mean(axis=0), np.maximum(every.std(axis=0), 1e-6) * np.sqrt(every.shape[1])
     head = network.get_classifier()  # type: ignore[operator]
     weights, bias = (one.detach().cpu().numpy().astype(np.float64) for one in (head.weight, head.bias))
-    examples = [
-        Examples(
-            ((values - mean) / spread).astype(np.float32), log_softmax(values @ weights.T + bias), part.labels
-        )
-        for values, part in zip(both, (taught, earlier), strict=True)
-    ]
-    change = fitted_change(examples[0], examples[1], OPTIONS)
+    values = ((every - mean) / spread).astype(np.float32)
+    labels = np.concatenate([taught.labels, earlier.labels])
+    change = fitted_change(Examples(values, log_softmax(every @ weights.T + bias), labels))
     moved = change.weights / spread[:, np.newaxis]
     with torch.no_grad():
         head.weight += torch.from_numpy(moved.T).to(head.weight)

@@ -72,9 +72,13 @@ class Lesson:
     _future: tuple[_Step, ...] = field(default=(), repr=False, compare=False)
 
     @classmethod
-    def of(cls, mineral_map: MineralMap) -> Lesson:
-        """Begin with a map of which nothing was said."""
-        return cls(mineral_map, mineral_map.minerals)
+    def of(cls, mineral_map: MineralMap, *, after: Iterable[Lesson] = ()) -> Lesson:
+        """Begin with a map of which nothing was said, and with minerals that were taught in other lessons."""
+        minerals = mineral_map.minerals
+        for other in after:
+            taught = {one.code for one in other.corrections}
+            minerals, _ = merged(minerals, [one for one in other.minerals if one.code in taught])
+        return cls(mineral_map, minerals)
 
     @property
     def corrections(self) -> tuple[Correction, ...]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_ore_minerals.errors import DatasetError
 from napari_ore_minerals.maps.files import read_result
 from napari_ore_minerals.maps.mineral_map import label_cells
+from napari_ore_minerals.maps.places import said_by_user
 
 from .corrections import as_corrections, found_corrections
 from .journal import Lessons, PictureNote
-from .refit import FOLLOWS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,9 +35,7 @@ def painted_corrections(folder: Path) -> Lessons:
         mineral_map.minerals,
         min_confidence=mineral_map.run.min_confidence,
     )
-    follows = any(notice.startswith(FOLLOWS) for notice in mineral_map.run.notices)
-    taught = (mineral_map.probabilities.max(axis=-1) == 1.0) & mineral_map.processed & follows
-    confirmed = [(int(row), int(column)) for row, column in zip(*taught.nonzero(), strict=True)]
+    confirmed = [(int(row), int(column)) for row, column in np.argwhere(said_by_user(mineral_map))]
     found = found_corrections(predicted, mineral_map.labels, confirmed, mineral_map.minerals)
     if not len(found.cells):
         raise DatasetError(f"nothing was painted on {folder} before it was saved: there is nothing to learn")

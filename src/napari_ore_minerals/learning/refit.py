@@ -3,6 +3,7 @@
 Features of the cells stay what they are; logistic regression on the corrections moves the answers.
 Its unknowns are the *change* of the model's own head, which a penalty pulls towards none (a Gaussian
 prior with the head as its mean), so that one correction moves its like and does not overturn everything.
+What was said of other pictures moves the head first, and what is said of this one moves it from there.
 The stored model is never touched.
 """
 
@@ -16,8 +17,9 @@ import numpy as np
 
 from napari_ore_minerals.errors import DatasetError
 from napari_ore_minerals.maps.mineral_map import MineralMap, label_cells
+from napari_ore_minerals.maps.places import FOLLOWS, OTHERS_TOO
 
-from .head_change import AS_MEASURED, Examples, RefitOptions, fitted_change, log_softmax
+from .head_change import AS_MEASURED, Examples, HeadChange, RefitOptions, balanced, fitted_change, log_softmax
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
     from .corrections import Correction
 
-FOLLOWS = "the map follows"
 LEAST_PROBABILITY = 1e-6  # a model is never taken to be surer than this
 MOST_PROBABILITY = 1 - 1e-6  # of a cell that nobody spoke about; 1 is what the user said
 NEW_MINERAL_PROBABILITY = 0.1  # of a mineral that the model does not know, before it has been corrected
@@ -39,7 +40,7 @@ def refitted_map(
     corrections: Sequence[Correction],
     *,
     minerals: MineralTable | None = None,
-    memory: Examples | None = None,
+    earlier: HeadChange | None = None,
     options: RefitOptions = AS_MEASURED,
 ) -> MineralMap:
     """Let a map follow corrections of its cells.
@@ -54,8 +55,8 @@ def refitted_map(
         Of this picture and grid; others are left out.
     minerals
         The table to answer in: with minerals added, or without some; None for the map's own.
-    memory
-        Earlier examples, in the same table; see `remembered`.
+    earlier
+        How far the head was moved by other pictures, in the same table; see `learnt_elsewhere`.
     options
         How far corrections may move the head.
 
@@ -75,7 +76,7 @@ def refitted_map(
     """
     table = mineral_map.minerals if minerals is None else minerals
     mine = [one for one in corrections if one.is_of(mineral_map.picture.fingerprint, mineral_map.grid)]
-    if not mine and table == mineral_map.minerals:
+    if not mine and earlier is None and table == mineral_map.minerals:
         return mineral_map
     if features.grid != mineral_map.grid:
         raise DatasetError(f"the features are of {features.grid}, the map of {mineral_map.grid}")
@@ -83,17 +84,18 @@ def refitted_map(
     cells, places = np.argwhere(usable), np.cumsum(usable.ravel()).reshape(usable.shape) - 1
     scores = _own_scores(mineral_map, table)[usable]
     values = features.standardised(cells)
-    if memory is not None and len(memory.classes):
+    before = np.zeros_like(scores)
+    if earlier is not None:
         values = np.concatenate([values, features.colours(cells)], axis=1)
+        before = earlier.of(values)
     _classes(mine, table)
     known = [one for one in mine if usable[one.cell]]
     where = np.array([places[one.cell] for one in known], np.intp)
-    taught = Examples(values[where], scores[where], _classes(known, table))
-    change = fitted_change(taught, memory, options)
+    taught = Examples(values[where], (scores + before)[where], _classes(known, table))
     moved = np.zeros((*mineral_map.grid.shape, len(table)))
-    moved[usable] = change.of(values)
+    moved[usable] = before + fitted_change(taught, options).of(values)
     answers = _with_moves(mineral_map, table, moved)
-    return _as_the_user_said(answers, mine)
+    return _as_the_user_said(answers, mine, elsewhere=earlier is not None)
 
 
 def with_minerals(mineral_map: MineralMap, minerals: MineralTable) -> MineralMap:
@@ -109,7 +111,7 @@ def examples_of(
     corrections: Sequence[Correction],
     minerals: MineralTable | None = None,
 ) -> Examples:
-    """Turn the corrections of a map into examples for the memory of other pictures."""
+    """Turn the corrections of a map into examples for other pictures."""
     table = mineral_map.minerals if minerals is None else minerals
     usable = mineral_map.processed & features.known
     mine = [
@@ -121,6 +123,23 @@ def examples_of(
     scores = _own_scores(mineral_map, table)[cells[:, 0], cells[:, 1]]
     values = np.concatenate([features.standardised(cells), features.colours(cells)], axis=1)
     return Examples(values, scores, _classes(mine, table))
+
+
+def learnt_elsewhere(examples: Sequence[Examples], options: RefitOptions = AS_MEASURED) -> HeadChange | None:
+    """Fit how far corrections of other pictures move the head, minerals alike; None if there are none.
+
+    Parameters
+    ----------
+    examples
+        Of each of the pictures, as `examples_of` gives them, in the table that is to be answered in.
+
+    Raises
+    ------
+    TrainingError
+        If a value is not finite.
+    """
+    known = [one for one in examples if len(one.classes)]
+    return fitted_change(balanced(known), options) if known else None
 
 
 def _classes(corrections: Sequence[Correction], minerals: MineralTable) -> NDArray[np.intp]:
@@ -173,7 +192,9 @@ def _base(class_maps: NDArray[np.float16], temperature: float) -> NDArray[np.flo
     return base[:, np.newaxis, :, np.newaxis].astype(np.float32)
 
 
-def _as_the_user_said(answers: MineralMap, corrections: Sequence[Correction]) -> MineralMap:
+def _as_the_user_said(
+    answers: MineralMap, corrections: Sequence[Correction], *, elsewhere: bool
+) -> MineralMap:
     np.minimum(answers.probabilities, MOST_PROBABILITY, out=answers.probabilities)
     for one in corrections:
         answers.labels[one.cell] = one.code
@@ -181,5 +202,7 @@ def _as_the_user_said(answers: MineralMap, corrections: Sequence[Correction]) ->
             answers.probabilities[one.cell] = 0
             answers.probabilities[(*one.cell, answers.minerals.codes.index(one.code))] = 1
     notice = f"{FOLLOWS} {len(corrections)} corrections by its user"
+    if elsewhere:
+        notice = f"{notice}, {OTHERS_TOO}"
     run = answers.run.model_copy(update={"notices": (*answers.run.notices, notice)})
     return replace(answers, run=run)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import softmax
 
-from napari_ore_minerals.maps.mineral_map import label_cells
+from napari_ore_minerals.maps.places import said_by_user
 from napari_ore_minerals.minerals import UNCLASSIFIED
 
 if TYPE_CHECKING:
@@ -18,23 +18,9 @@ if TYPE_CHECKING:
 
 
 def corrected_cells(mineral_map: MineralMap) -> NDArray[np.uint8]:
-    """Codes of the cells that the user corrected or confirmed, (rows, columns); 0 elsewhere.
-
-    A label that is not the map's own answer was painted.  A map that follows corrections gives their cells
-    the probability 1, all others being exactly 0, which no classifier does.
-    """
-    own = label_cells(
-        mineral_map.probabilities,
-        mineral_map.processed,
-        mineral_map.minerals,
-        min_confidence=mineral_map.run.min_confidence,
-    )
-    settled = (mineral_map.probabilities == 1).any(axis=2) & (
-        (mineral_map.probabilities != 0).sum(axis=2) == 1
-    )
+    """Codes of the cells that the user corrected or confirmed, (rows, columns); 0 elsewhere."""
     known = np.isin(mineral_map.labels, mineral_map.minerals.codes)
-    spoken = ((mineral_map.labels != own) | (settled & mineral_map.processed)) & known
-    return np.where(spoken, mineral_map.labels, np.uint8(UNCLASSIFIED))
+    return np.where(said_by_user(mineral_map) & known, mineral_map.labels, np.uint8(UNCLASSIFIED))
 
 
 class PlaceShares:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_ore_minerals.maps.mineral_map import MineralMap
 
 FOLLOWS = "the map follows"  # begins the notice of a run whose map follows corrections
+OTHERS_TOO = "and what was taught on other pictures"  # ends it where these count as well
 Kind = TypeVar("Kind", bound=np.generic)
 
 
@@ -101,6 +102,12 @@ def said_by_user(mineral_map: MineralMap) -> NDArray[np.bool_]:
 def follows(mineral_map: MineralMap) -> bool:
     """Whether the map was moved by what a user had painted on it."""
     return any(notice.startswith(FOLLOWS) for notice in mineral_map.run.notices)
+
+
+def follows_other_pictures(mineral_map: MineralMap) -> bool:
+    """Whether the map was moved by what a user had painted on other pictures."""
+    notices = mineral_map.run.notices
+    return any(notice.startswith(FOLLOWS) and notice.endswith(OTHERS_TOO) for notice in notices)
 
 
 def enlarged(cells: NDArray[Kind], size: int) -> NDArray[Kind]:

@@ -12,7 +12,7 @@ from napari_ore_minerals.widgets.messages import Follow, Followed, MapKey
 
 if TYPE_CHECKING:
     from napari_ore_minerals.learning.corrections import Correction
-    from napari_ore_minerals.learning.head_change import Examples
+    from napari_ore_minerals.learning.head_change import HeadChange
     from napari_ore_minerals.maps.features import CellFeatures
     from napari_ore_minerals.maps.mineral_map import MineralMap
     from napari_ore_minerals.minerals import MineralTable
@@ -38,6 +38,8 @@ class Pupils:
 
     def __init__(self) -> None:
         self._known: OrderedDict[MapKey, Pupil] = OrderedDict()
+        self._said_elsewhere: object = None
+        self._earlier: HeadChange | None = None  # that follows from it
 
     def keep(self, mineral_map: MineralMap, features: CellFeatures) -> None:
         """Keep a map as the model gave it; the oldest one goes."""
@@ -61,24 +63,28 @@ class Pupils:
             pupil.features,
             wish.corrections,
             minerals=wish.minerals,
-            memory=self._memory(wish),
+            earlier=self._learnt_elsewhere(wish),
         )
         seen = wish.seen | {one.cell for one in wish.corrections}
         following_cell = next_cell(following, pupil.features, Review(), corrected=frozenset(seen))
         return Followed(wish.job, following, following_cell, time.perf_counter() - begun)
 
-    def _memory(self, wish: Follow) -> Examples | None:
-        """What was said of other pictures that the same model classified, as a balanced memory; by name."""
-        from napari_ore_minerals.learning.head_change import remembered
-        from napari_ore_minerals.learning.refit import examples_of
+    def _learnt_elsewhere(self, wish: Follow) -> HeadChange | None:
+        """What was said of other pictures that the same model classified; learnt once for all strokes on this one."""
+        from napari_ore_minerals.learning.refit import examples_of, learnt_elsewhere
 
-        examples = []
-        for key, pupil in self._known.items():
-            if key.picture == wish.of.picture or key.model != wish.of.model:
-                continue
-            _, codes = merged(wish.minerals, pupil.minerals)
-            said = [one.model_copy(update={"code": codes[one.code]}) for one in pupil.said]
-            known = [one for one in said if one.code in wish.minerals.codes]
-            if known:
+        others = {
+            key: pupil
+            for key, pupil in self._known.items()
+            if key.picture != wish.of.picture and key.model == wish.of.model and pupil.said
+        }
+        said = {key: (pupil.said, pupil.minerals) for key, pupil in others.items()}
+        if self._said_elsewhere != (wish.minerals, said):
+            examples = []
+            for pupil in others.values():
+                _, codes = merged(wish.minerals, pupil.minerals)
+                moved = [one.model_copy(update={"code": codes[one.code]}) for one in pupil.said]
+                known = [one for one in moved if one.code in wish.minerals.codes]
                 examples.append(examples_of(pupil.mineral_map, pupil.features, known, wish.minerals))
-        return remembered(examples) if examples else None
+            self._earlier, self._said_elsewhere = learnt_elsewhere(examples), (wish.minerals, said)
+        return self._earlier

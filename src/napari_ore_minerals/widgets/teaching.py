@@ -14,6 +14,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_ore_minerals.errors import DatasetError
 from napari_ore_minerals.learning.lesson import Lesson, stroke
 from napari_ore_minerals.learning.refit import with_minerals
+from napari_ore_minerals.maps.places import follows_other_pictures
 from napari_ore_minerals.widgets.diary import Diary
 from napari_ore_minerals.widgets.layer_watch import LayerWatch
 from napari_ore_minerals.widgets.messages import MapKey
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from napari_ore_minerals.widgets.overlay import Overlay
 
 SETTLE_MS = 120  # after a stroke, before it is looked at
+FEWEST_OTHERS = 2  # pictures that were taught, for the next one to follow them before anything is said of it
+USES_OTHERS = (
+    "what was taught on other pictures counts here too: untick “map follows” for the model's own answer"
+)
 
 
 class Teaching(QObject):  # type: ignore[misc]
@@ -281,6 +286,8 @@ class Teaching(QObject):  # type: ignore[misc]
         for cell in lesson.said.keys() | lesson.blank:
             model[cell] = lesson.base.labels[cell]
         warnings = lesson.base.warnings
+        if follows_other_pictures(mineral_map):
+            warnings = (*warnings, USES_OTHERS)
         if said := len(lesson.said):
             warnings = (*warnings, f"{said} cell{'s were' if said != 1 else ' was'} taught by hand")
         shown = replace(mineral_map, labels=lesson.answers(mineral_map.labels), warnings=warnings)
@@ -295,10 +302,13 @@ class Teaching(QObject):  # type: ignore[misc]
         """Begin a lesson; a run whose process had to be killed cannot tell which picture it was of."""
         if not mineral_map.picture.fingerprint:
             return
-        self._lessons[overlay] = Lesson.of(mineral_map)
+        others = self._taught_with(mineral_map)
+        self._lessons[overlay] = Lesson.of(mineral_map, after=others)
         self._seen[overlay] = mineral_map.labels.copy()
         self._watch.teach()
         self.take_strokes()
+        if others:
+            self.ask()
         try:
             found = self.diary.journal.read(mineral_map.picture.fingerprint)
         except DatasetError as error:
@@ -310,6 +320,17 @@ class Teaching(QObject):  # type: ignore[misc]
             is not lesson
         ):
             self.offered.emit(found)
+
+    def _taught_with(self, mineral_map: MineralMap) -> list[Lesson]:
+        """Lessons of other pictures with the same model; none where they are too few to go by."""
+        model, picture = mineral_map.model.weights_sha256, mineral_map.picture.fingerprint
+        others = {
+            one.base.picture.fingerprint: one
+            for one in self._lessons.values()
+            if one.said and one.base.model.weights_sha256 == model
+        }
+        others.pop(picture, None)
+        return list(others.values()) if len(others) >= FEWEST_OTHERS else []
 
     def _not_followed(self, sentence: str) -> None:
         if sentence != self._complaint:
