@@ -197,6 +197,46 @@ def test_a_loss_that_is_not_finite_ends_a_run_in_one_sentence(tmp_path, monkeypa
     assert checkpoints.read_course(tmp_path / "checkpoint").steps == 5
 
 
+@pytest.mark.fault("T1")
+@pytest.mark.parametrize("ruined_at", [4, 8])  # the last step of the first and of the second epoch
+def test_weights_that_give_no_numbers_are_no_epoch_and_no_checkpoint(tmp_path, monkeypatch, ruined_at):
+    usual = trainer.Trainer.step
+
+    def ruinous(self, batch):
+        usual(self, batch)
+        if self.course.steps == ruined_at:
+            with torch.no_grad():
+                self.average.network.head.fc.bias.fill_(float("nan"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.Trainer, "step", ruinous)
+        with pytest.raises(
+            TrainingError, match=f"the validation loss is nan after {ruined_at} steps, in 30 of 30 tiles"
+        ) as caught:
+            run(steps(tmp_path))
+    assert "\n" not in str(caught.value)
+    course = checkpoints.read_course(tmp_path / "checkpoint")
+    assert course.steps < ruined_at
+    assert len(course.history) == course.best_epoch == ruined_at // 4 - 1
+    assert run(steps(tmp_path)).metrics["best epoch"] == 3
+
+
+def test_a_checkpoint_that_would_be_of_no_use_is_not_written(tmp_path, monkeypatch):
+    usual = trainer.Trainer.step
+
+    def ruinous(self, batch):
+        usual(self, batch)
+        if self.course.steps == 2:
+            with torch.no_grad():
+                self.plain.network.head.fc.bias.fill_(float("nan"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.Trainer, "step", ruinous)
+        with pytest.raises(TrainingError, match="the loss is nan after 2 steps"):
+            run(steps(tmp_path))
+    assert checkpoints.read_course(tmp_path / "checkpoint").steps == 1
+
+
 def test_a_run_that_failed_before_its_first_checkpoint_can_be_begun_otherwise(tmp_path, monkeypatch):
     def full(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch.nn import functional
 
@@ -32,3 +34,17 @@ def dense_loss(maps: torch.Tensor, dense: torch.Tensor, smoothing: float = 0.0) 
     targets = shares / known.clamp(min=1e-6)[:, None] * (1.0 - smoothing) + smoothing / classes
     cells = -(targets * functional.log_softmax(maps.float(), dim=1)).sum(dim=1)
     return (cells * known).sum() / known.sum().clamp(min=1e-6)
+
+
+def tiles_without_numbers(logits: torch.Tensor, shares: torch.Tensor, names: Sequence[str]) -> str:
+    """Say how many tiles have logits that are not finite, and of which minerals: ", in 2 of 16 tiles (gold)".
+
+    Parameters
+    ----------
+    logits, shares : (n, classes) float tensors
+    names
+        Of the classes.
+    """
+    bad = ~torch.isfinite(logits).all(dim=1)
+    found = sorted({names[index] for index in shares[bad].argmax(dim=1).tolist()})
+    return f", in {int(bad.sum())} of {len(bad)} tiles ({', '.join(found)})" if found else ""

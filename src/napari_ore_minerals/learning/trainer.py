@@ -28,7 +28,7 @@ from .depth import freeze, teach_mode
 from .evaluation import balanced_accuracy, confusion_matrix
 from .faults import device_faults
 from .imagenet import IMAGENET_NORMALISATION, Normalisation
-from .losses import dense_loss, soft_cross_entropy
+from .losses import dense_loss, soft_cross_entropy, tiles_without_numbers
 from .optimizing import optimizer_of, set_rate
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Trainer:
             loss = loss + self.options.dense_weight * dense
         value = self._mean_loss(loss)
         if not math.isfinite(value):
-            raise TrainingError(self._not_finite(value, logits, batch))
+            raise TrainingError(self._not_finite("loss", value, logits, batch.fractions))
         self.accelerator.backward(loss)
         if self.options.gradient_norm:
             self.accelerator.clip_grad_norm_(self.learner.parameters(), self.options.gradient_norm)
@@ -142,10 +142,13 @@ class Trainer:
         return tuple(bool(flag) for flag in broadcast(flags))
 
     def validate(self, samples: TileSamples) -> EpochRecord:
-        """Measure the network on validation samples, which ends the epoch."""
+        """Measure the network on validation samples, which ends the epoch; `TrainingError` if it gives no numbers."""
         self._share_buffers()
         logits = self._logits(samples)
         targets = torch.from_numpy(np.array(samples.fractions))
+        loss = float(functional.cross_entropy(torch.from_numpy(logits), targets))
+        if not math.isfinite(loss):
+            raise TrainingError(self._not_finite("validation loss", loss, torch.from_numpy(logits), targets))
         clear = samples.clear()
         chosen = clear if clear.any() else np.ones(len(samples), dtype=bool)
         found = logits[chosen].argmax(axis=1)
@@ -154,7 +157,7 @@ class Trainer:
         record = EpochRecord(
             epoch=course.epoch,
             loss=float(np.mean(course.losses)),
-            validation_loss=float(functional.cross_entropy(torch.from_numpy(logits), targets)),
+            validation_loss=loss,
             accuracy=float(np.trace(confusion) / confusion.sum()),
             balanced_accuracy=balanced_accuracy(confusion),
             seconds=self.seconds() - sum(earlier.seconds for earlier in course.history),
@@ -269,13 +272,11 @@ class Trainer:
         logits: NDArray[np.float32] = parts.transpose(0, 1).flatten(0, 1)[: len(samples)].cpu().numpy()
         return logits
 
-    def _not_finite(self, value: float, logits: torch.Tensor, batch: Batch) -> str:
-        bad = ~torch.isfinite(logits.detach()).all(dim=1)
-        found = sorted({self.minerals[index].name for index in batch.fractions[bad].argmax(dim=1).tolist()})
-        where = f", in {int(bad.sum())} of {len(bad)} tiles ({', '.join(found)})" if found else ""
+    def _not_finite(self, what: str, value: float, logits: torch.Tensor, shares: torch.Tensor) -> str:
+        where = tiles_without_numbers(logits.detach(), shares, [mineral.name for mineral in self.minerals])
         other = "" if self.precision == "fp32" else ", or fp32 instead of bf16"
         return (
-            f"the loss is {value} after {self.course.steps} steps{where}: "
+            f"the {what} is {value} after {self.course.steps} steps{where}: "
             f"use a smaller learning rate than {self.options.learning_rate:g}{other}"
         )
 

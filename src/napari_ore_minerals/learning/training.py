@@ -156,10 +156,10 @@ def _batches(run: Trainer, stage: str, checkpoints: Checkpoints) -> Steps[bool]:
 
 
 def _keep(run: Trainer, checkpoints: Checkpoints) -> None:
-    """Write a checkpoint of this moment; only the main process does."""
+    """Write a checkpoint of this moment, unless there is no going on from it; only the main process does."""
     if checkpoints.folder is None:
         return
     tensors = run.tensors()
-    if run.accelerator.is_main_process:
+    if run.accelerator.is_main_process and all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         run.course.seconds, run.begun = run.seconds(), time.perf_counter()
         checkpoints.write(Checkpoint(tensors, run.best, run.course))
