@@ -13,6 +13,7 @@ from PIL import Image
 from napari_ore_minerals import cli
 from napari_ore_minerals.learning.collection import TileDataset
 from napari_ore_minerals.models.card import read_card
+from napari_ore_minerals.models.classifier import Classifier
 
 
 def call(*arguments: object) -> int:
@@ -72,6 +73,21 @@ def test_evaluate_as_json_with_another_model_beside(
     assert [row["scaling"] for row in found["calibration"]] == ["none", "of the card"]
     with Image.open(out / "heatmaps.png") as picture:
         assert picture.width > 500  # three columns: tile and two models
+
+
+def test_models_beside_are_checked_before_anything_is_computed(
+    dataset: TileDataset,
+    three_mineral_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.setattr(Classifier, "predict", None)
+    flags = ("--out", tmp_path / "evaluation", "--beside", tmp_path / "nowhere")
+    assert call("evaluate", three_mineral_model, dataset.folder, *flags) == 1
+    printed = capsys.readouterr().err
+    assert "nowhere" in printed
+    assert "Traceback" not in printed
 
 
 def test_flags_out_of_bounds_are_a_wrong_call_in_a_sentence(

@@ -20,12 +20,13 @@ from napari_ore_minerals.learning.evaluate_options import EvaluateOptions
 from napari_ore_minerals.learning.evaluation_files import (
     confusion_table,
     draw_heatmaps_of,
+    looks_at,
     read_evaluation,
     write_evaluation,
     write_evaluation_folder,
 )
 from napari_ore_minerals.learning.evaluation_report import EvaluationReport
-from napari_ore_minerals.learning.gallery import blended, drawn_tiles, worst_mistakes
+from napari_ore_minerals.learning.gallery import blended, draw_mistakes, drawn_tiles, worst_mistakes
 from napari_ore_minerals.learning.model_evaluation import evaluate_model_steps
 from napari_ore_minerals.minerals import MineralTable
 from napari_ore_minerals.models.architectures import build_network
@@ -237,3 +238,26 @@ def test_models_that_take_tiles_of_other_sizes_stand_side_by_side(
         assert Image.open(path).width > 500
     tile, heat = np.zeros((8, 8, 3), np.uint8), np.linspace(0, 1, 48, dtype=np.float32)
     assert blended(tile, np.tile(heat, (48, 1))).shape == (8, 8, 3)
+
+
+def test_a_model_without_a_mineral_of_the_dataset_stands_beside_one_that_has_it(
+    dataset: TileDataset, report: EvaluationReport, three_mineral_model: Path, tmp_path: Path
+):
+    two = MineralTable.of(dataset.minerals.minerals[:2])
+    card = ModelCard(
+        name="two", architecture="ore_swin_micro", minerals=two.minerals, tile_px=32, input_px=32
+    )
+    save_model(tmp_path / "two", card, build_network("ore_swin_micro", 2))
+    draw_heatmaps_of(
+        dataset, report, [three_mineral_model, tmp_path / "two"], tmp_path / "a.png", options=CPU
+    )
+    assert Image.open(tmp_path / "a.png").width > 500
+    rows = drawn_tiles(report, np.random.default_rng(0))
+    seen = [look for _, look in looks_at(dataset, report, tmp_path / "two", rows, options=CPU)]
+    names = report.predictions["mineral"].iloc[rows]
+    assert [look.true_heat is None for look in seen] == [name not in {m.name for m in two} for name in names]
+    assert all(look.predicted in {mineral.symbol for mineral in two} for look in seen)
+    strange = [look for look in seen if look.true_heat is None]
+    tile = np.zeros((32, 32, 3), np.uint8)
+    draw_mistakes([tile] * len(strange), strange, ["a"] * len(strange), tmp_path / "b.png", heading="")
+    assert Image.open(tmp_path / "b.png").width > 500

@@ -68,12 +68,15 @@ def evaluate(  # noqa: PLR0913 - a command's flags
     from napari_ore_minerals.learning.collection import TileDataset
     from napari_ore_minerals.learning.evaluation_files import write_evaluation_folder
     from napari_ore_minerals.learning.model_evaluation import evaluate_model_steps
+    from napari_ore_minerals.models.store import load_network
 
     if out.exists() and not overwrite:
         return fail(f"{out} exists: choose another place, or add --overwrite")
     if calibrated is not None and calibrated.exists():
         return fail(f"{calibrated} exists; a model is never overwritten: choose another name or remove it")
     tiles = TileDataset.open(dataset)
+    for other in beside:
+        load_network(other)  # what is wrong with it is said before anything is computed
     report = with_bar(evaluate_model_steps(tiles, part, model, options), "evaluate")
     write_evaluation_folder(tiles, report, [model, *beside], out, options=options, overwrite=overwrite)
     if json_output:

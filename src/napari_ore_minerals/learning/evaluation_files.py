@@ -211,4 +211,7 @@ def looks_at(
     tiles, samples = tiles_of(dataset, report.part, input_px=classifier.card.input_px)
     pictures = [np.array(samples.tiles[row]) for row in rows]
     names = tiles["mineral"].iloc[rows]
-    return [(tile, look(classifier, tile, name)) for tile, name in zip(pictures, names, strict=True)]
+    return [
+        (tile, look(classifier, tile, report.minerals.by_name(name)))
+        for tile, name in zip(pictures, names, strict=True)
+    ]

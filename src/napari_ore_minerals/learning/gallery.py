@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from napari_ore_minerals.minerals import Mineral
     from napari_ore_minerals.models.classifier import Classifier
 
     from .evaluation_report import EvaluationReport
@@ -45,15 +46,15 @@ class Look:
     confidence : float
     heat : (s, s) float32 array
         Where the tile speaks for the predicted mineral, 0 to 1.
-    true_heat : (s, s) float32 array
-        Where it speaks for the true one.
+    true_heat : (s, s) float32 array or None
+        Where it speaks for the true one; None if the model has no such mineral.
     """
 
     true: str
     predicted: str
     confidence: float
     heat: NDArray[np.float32]
-    true_heat: NDArray[np.float32]
+    true_heat: NDArray[np.float32] | None
 
     @property
     def right(self) -> bool:
@@ -89,7 +90,7 @@ def drawn_tiles(
     return np.concatenate(drawn).astype(np.int64)
 
 
-def look(classifier: Classifier, tile: NDArray[np.uint8], true_name: str) -> Look:
+def look(classifier: Classifier, tile: NDArray[np.uint8], true: Mineral) -> Look:
     """Let a model look at a tile.
 
     Parameters
@@ -97,18 +98,18 @@ def look(classifier: Classifier, tile: NDArray[np.uint8], true_name: str) -> Loo
     classifier
     tile : (s, s, 3) uint8 array
         At the size that the network takes.
-    true_name
-        Name of the mineral that it shows.
+    true
+        The mineral that it shows, which the model need not have.
     """
     table = classifier.card.mineral_table
     probabilities = classifier.probabilities(classifier.predict(tile[np.newaxis]).logits)[0]
-    best, true = table[int(probabilities.argmax())], table.by_name(true_name)
+    best, known = table[int(probabilities.argmax())], true.name in {mineral.name for mineral in table}
     return Look(
         true.symbol,
         best.symbol,
         float(probabilities.max()),
         classifier.explain(tile, mineral=best.name, method="cam"),
-        classifier.explain(tile, mineral=true.name, method="cam"),
+        classifier.explain(tile, mineral=true.name, method="cam") if known else None,
     )
 
 
@@ -152,9 +153,9 @@ def draw_mistakes(
     for block, tile, seen, title in zip(blocks, tiles, looks, titles, strict=False):
         pictures: list[NDArray[Any]] = [
             tile / 255.0,
-            *(blended(tile, h) for h in (seen.heat, seen.true_heat)),
+            *(np.ones(tile.shape) if h is None else blended(tile, h) for h in (seen.heat, seen.true_heat)),
         ]
-        captions = (title, f"for {seen.predicted}", f"for {seen.true}")
+        captions = (title, f"for {seen.predicted}", _truth(seen))
         for axes, picture, caption in zip(block, pictures, captions, strict=True):
             _show(axes, picture)
             axes.set_xlabel(caption, fontsize=8, color=INK, parse_math=False)
@@ -187,15 +188,19 @@ def draw_heatmaps(
         row[0].set_ylabel(seen[0].true, fontsize=11, fontweight="bold", rotation=0, labelpad=16, va="center")
         for axes, one in zip(row[1:], seen, strict=True):
             _show(axes, blended(tile, one.heat), frame=RIGHT if one.right else WRONG)
-            sign = "✓" if one.right else "✗"
+            sign, strange = "✓" if one.right else "✗", one.true_heat is None
             axes.set_xlabel(
-                f"{sign} {one.predicted} {one.confidence:.0%}",
+                f"{sign} {one.predicted} {one.confidence:.0%}" + (f" ({_truth(one)})" if strange else ""),
                 fontsize=8,
                 color=RIGHT if one.right else WRONG,
             )
     for axes, title in zip(grid[0], ("tile", *models), strict=True):
         axes.set_title(title, fontsize=9, fontweight="bold", color=INK, parse_math=False)
     write_figure(figure, path)
+
+
+def _truth(seen: Look) -> str:
+    return f"for {seen.true}" if seen.true_heat is not None else f"{seen.true} not known"
 
 
 def _sheet(width: float, height: float, heading: str) -> Figure:
