@@ -126,6 +126,22 @@ def test_test_deposits_leave_enough_to_learn_from():
     assert (found[["training", "validation", "test"]] > 0).all(axis=None)
 
 
+def test_copies_of_a_picture_stay_together_however_they_are_chained():
+    dataset = dataset_of(numbers(4, 20, 0, 2))
+    copies = {"p007": "p003", "p011": "p003"}
+    table = dataset.table.assign(picture_sha256=dataset.table["photograph"].replace(copies))
+    other = table["photograph"].eq("p011") & (table.groupby("photograph").cumcount() == 0)
+    table.loc[other, "picture_sha256"] = "p015"  # a photograph of two pictures, each with a copy elsewhere
+    for seed in range(4):
+        found = split(replace(dataset, table=table), SplitOptions(seed=seed)).table
+        parts = found.groupby("photograph")["part"].first()
+        assert parts[["p003", "p007", "p011", "p015"]].nunique() == 1
+        assert found["photograph"].equals(table["photograph"])
+    table.loc[table["photograph"] == "p007", "deposit"] = "elsewhere"
+    with pytest.raises(DatasetError, match=r"1 of 17 photographs are, .* from more than one deposit: p003"):
+        split(replace(dataset, table=table))
+
+
 def test_more_deposits_than_can_all_be_tried():
     found = split(dataset_of(numbers(3, 60, 20, 4))).table2()
     share = found.loc["all", "test"] / found.loc["all", ["training", "validation", "test"]].sum()
@@ -170,7 +186,7 @@ def test_minerals_are_left_out_with_their_tiles():
         ),
         (
             rows(("p", "x", "gold", 3), ("p", "y", "pyrite", 3), *((f"q{n}", "x", m, 1) for n in range(3) for m in ("gold", "pyrite"))),
-            "1 of 4 photographs are from more than one deposit: p",
+            "1 of 4 photographs are, themselves or as copies, from more than one deposit: p",
         ),
     ],
 )  # fmt: skip

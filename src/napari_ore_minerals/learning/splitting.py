@@ -30,7 +30,7 @@ def split(dataset: TileDataset, options: SplitOptions = _DEFAULTS) -> TileDatase
 
     The tiles and the photographs of each mineral are as even among the parts as whole photographs and
     deposits allow.  Tiles without a label go where their photograph goes.  Photographs of unknown deposit
-    never become test where others' are known.
+    never become test where others' are known.  Photographs of the same picture file are one.
 
     Returns
     -------
@@ -43,18 +43,20 @@ def split(dataset: TileDataset, options: SplitOptions = _DEFAULTS) -> TileDatase
         If a mineral has too few photographs or deposits for three parts, or there are not two minerals.
     """
     dataset = _without(dataset, options.leave_out)
-    counts = _counts(dataset)
+    groups = _joined(dataset.table)
+    joined = replace(dataset, table=dataset.table.assign(photograph=groups))
+    counts = _counts(joined)
     _check_enough(counts, dataset.name)
     shares = np.array([options.training, options.validation, options.test], dtype=float)
     random = np.random.default_rng(options.seed)
-    deposits = _deposits(dataset, counts.index)
+    deposits = _deposits(joined, counts.index)
     by: SplitBy = options.by if (deposits != "").any() else "photograph"
     if by == "deposit":
         parts = _by_deposit(counts, deposits, shares, random)
     else:
         parts = assign(_tiles_and_photographs(counts), shares / shares.sum(), random)
     chosen = pd.Series([PARTS[part] for part in parts], index=counts.index)
-    table = dataset.table.assign(part=dataset.table["photograph"].map(chosen).fillna(""))
+    table = dataset.table.assign(part=groups.map(chosen).fillna(""))
     found = replace(dataset, table=table, making=dataset.making.model_copy(update={"split_by": options.by}))
     _check_present(found)
     check_split(table, by=options.by)
@@ -91,6 +93,17 @@ def _by_deposit(
     return parts
 
 
+def _joined(table: pd.DataFrame) -> pd.Series[str]:
+    """Photograph of each tile, where those that share a picture, byte for byte, have the name of the first."""
+    found = table["photograph"]
+    while True:
+        before = found
+        for column in ("picture_sha256", "photograph"):
+            found = found.groupby(table[column]).transform("min")
+        if found.equals(before):
+            return found
+
+
 def _counts(dataset: TileDataset) -> pd.DataFrame:
     """Labelled and sure tiles of each photograph (rows) and mineral (columns)."""
     tiles = dataset.tiles(None)
@@ -108,8 +121,8 @@ def _deposits(dataset: TileDataset, photographs: pd.Index[str]) -> pd.Series[str
     several = found.nunique()
     if (several > 1).any():
         raise DatasetError(
-            f"{int((several > 1).sum())} of {len(several)} photographs are from more than one deposit: "
-            f"{listed(several.index[several > 1])}"
+            f"{int((several > 1).sum())} of {len(several)} photographs are, themselves or as copies, from more than "
+            f"one deposit: {listed(several.index[several > 1])}"
         )
     return found.first().reindex(photographs)
 
