@@ -124,6 +124,19 @@ def test_a_device_that_is_full_is_one_sentence(
         run(evaluate_model_steps(dataset, "test", three_mineral_model, CPU))
 
 
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("out of memory"), torch.AcceleratorError("gone")])
+def test_a_device_that_is_lost_while_galleries_are_drawn_is_one_sentence(
+    dataset, report: EvaluationReport, three_mineral_model: Path, tmp_path: Path, monkeypatch, error
+):
+    def lost(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Classifier, "explain", lost)
+    with pytest.raises(DeviceError, match=r"CPU.*(too little free memory|failed or was lost \(gone\))"):
+        write_evaluation_folder(dataset, report, [three_mineral_model], tmp_path / "out", options=CPU)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_evaluation_can_be_stopped(dataset, three_mineral_model: Path):
     found = run(evaluate_model_steps(dataset, "test", three_mineral_model, CPU), lambda step: step.done >= 16)
     assert len(found.predictions) == 16

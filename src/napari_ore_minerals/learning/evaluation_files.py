@@ -21,10 +21,12 @@ from napari_ore_minerals.maps.whole import whole_folder
 from napari_ore_minerals.minerals import Mineral, MineralTable
 from napari_ore_minerals.models.card import ModelCard
 from napari_ore_minerals.models.classifier import Classifier
+from napari_ore_minerals.models.devices import choose_device
 
 from .calibration import Calibration
 from .evaluate_options import EvaluateOptions
 from .evaluation_report import EvaluationReport
+from .faults import device_faults
 from .figures import draw_confusions, draw_reliability
 from .gallery import Look, draw_heatmaps, draw_mistakes, drawn_tiles, look, worst_mistakes
 from .model_evaluation import tiles_of
@@ -205,13 +207,20 @@ def looks_at(
     *,
     options: EvaluateOptions | None = None,
 ) -> list[tuple[NDArray[np.uint8], Look]]:
-    """Tiles of some rows of a report's predictions, and what a model saw in them."""
+    """Tiles of some rows of a report's predictions, and what a model saw in them.
+
+    Raises
+    ------
+    DeviceError
+        If the device has too little memory or is lost.
+    """
     options = options or EvaluateOptions()
-    classifier = Classifier.load(model, device=options.device, precision=options.precision)
-    tiles, samples = tiles_of(dataset, report.part, input_px=classifier.card.input_px)
-    pictures = [np.array(samples.tiles[row]) for row in rows]
-    names = tiles["mineral"].iloc[rows]
-    return [
-        (tile, look(classifier, tile, report.minerals.by_name(name)))
-        for tile, name in zip(pictures, names, strict=True)
-    ]
+    with device_faults(choose_device(options.device).title, 1):
+        classifier = Classifier.load(model, device=options.device, precision=options.precision)
+        tiles, samples = tiles_of(dataset, report.part, input_px=classifier.card.input_px)
+        pictures = [np.array(samples.tiles[row]) for row in rows]
+        names = tiles["mineral"].iloc[rows]
+        return [
+            (tile, look(classifier, tile, report.minerals.by_name(name)))
+            for tile, name in zip(pictures, names, strict=True)
+        ]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from napari_ore_minerals.errors import ResultError
+from napari_ore_minerals.errors import OreMineralsError, ResultError
 from napari_ore_minerals.models.durable import rename_synced, sync, sync_folder
 
 
@@ -42,7 +42,7 @@ def whole_folder(folder: Path, *, mark: str, overwrite: bool = False) -> Iterato
         yield staging
         _put_in_place(staging, folder)
     except OSError as error:
-        if isinstance(error, ResultError):
+        if isinstance(error, OreMineralsError):
             raise
         raise ResultError(f"{folder} could not be written: {error.strerror or error}") from error
     finally:
@@ -80,7 +80,7 @@ def whole_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         else:
             rename_synced(staging, path)
     except OSError as error:
-        if isinstance(error, ResultError):
+        if isinstance(error, OreMineralsError):
             raise
         raise ResultError(f"{path} could not be written: {error.strerror or error}") from error
     finally:
