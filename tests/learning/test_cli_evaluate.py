@@ -98,7 +98,11 @@ def test_flags_out_of_bounds_are_a_wrong_call_in_a_sentence(
     assert call("evaluate", three_mineral_model, dataset.folder, *out, "--part", "exam") == 1
     assert call("compare", dataset.folder, *out, "--wanted-precision", 2) == 1
     assert call("compare", dataset.folder, *out, "--part", "training") == 1
-    assert "Traceback" not in capsys.readouterr().err
+    assert call("compare", dataset.folder, *out, "--models", ",") == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 5
+    assert "--wanted-precision must be less than or equal to 1, not 2" in lines[0]
+    assert "--models ',' names no model" in lines[-1]
     assert not (tmp_path / "out").exists()
 
 

@@ -21,6 +21,7 @@ from napari_ore_minerals.cli.console import (
     tell,
     with_bar,
     write_png,
+    wrong_call,
 )
 from napari_ore_minerals.errors import ModelError, OreMineralsError
 from napari_ore_minerals.maps.records import ClassifyOptions
@@ -170,9 +171,9 @@ def main() -> None:
     )  # what is wrong with a file is said in a sentence
     try:
         with stoppable():
-            code = app(sys.argv[1:], result_action="return_value", exit_on_error=False)
-    except CycloptsError:  # it was printed already
-        code = 1
+            code = app(sys.argv[1:], result_action="return_value", exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        code = fail(wrong_call(error))
     except OreMineralsError as error:
         code = fail(sentence(error))
     except MemoryError as error:

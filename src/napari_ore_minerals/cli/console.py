@@ -11,10 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pydantic import ValidationError
+
 from napari_ore_minerals.errors import ResultError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from cyclopts import CycloptsError
 
     from napari_ore_minerals.maps.mineral_map import MineralMap
     from napari_ore_minerals.progress import Progress, Steps
@@ -165,6 +168,15 @@ def write_png(path: Path, values: Any, *, replace: bool = True) -> None:
 def sentence(error: BaseException) -> str:
     """What went wrong, never empty."""
     return str(error) or type(error).__name__
+
+
+def wrong_call(error: CycloptsError) -> str:
+    """What is wrong with a call, in one sentence: the flag, what was given and what is expected."""
+    if not isinstance(error.__cause__, ValidationError):
+        return " ".join(str(error).split())
+    found = error.__cause__.errors()[0]
+    expected = found["msg"].partition(" should ")[2] or found["msg"]
+    return f"--{str(found['loc'][0]).replace('_', '-')} must {expected}, not {found['input']}"
 
 
 def tell(text: str) -> None:

@@ -137,10 +137,15 @@ def compare(  # noqa: PLR0913 - a command's flags
     from napari_ore_minerals.learning.collection import TileDataset
     from napari_ore_minerals.learning.comparison import CompareOptions, compare_steps, not_trained
 
+    names = tuple(name.strip() for name in models.split(",") if name.strip())
+    if not names:
+        return fail(
+            f"--models {models!r} names no model: name some, parted by commas, as in swin_base,resnet50"
+        )
     given = {name: value for name, value in changes.model_dump().items() if value is not None}  # type: ignore[attr-defined]
     training = TrainOptions.preset(preset).changed(given)
     options = CompareOptions(
-        models=tuple(name.strip() for name in models.split(",") if name.strip()),
+        models=names,
         also_from_scratch=also_from_scratch,
         weights=tuple(weights),
         training=training,
