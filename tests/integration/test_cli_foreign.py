@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -84,6 +85,23 @@ def test_the_dataset_is_made_and_its_table_printed(
     assert "arsenopyrite" in said.out
     assert "validation" in said.out
     assert str(tmp_path / "paper" / "dataset") in said.out
+
+
+@pytest.mark.parametrize("lost", [(), ("dataset",)])
+def test_what_was_fetched_needs_neither_network_nor_answer(
+    zenodo: Repository, tmp_path: Path, capsys: pytest.CaptureFixture[str], lost: tuple[str, ...]
+) -> None:
+    flags = ("fetch", "paper-dataset", "--out", tmp_path / "paper")
+    assert called(*flags, "--yes") == 0
+    before = capsys.readouterr().out
+    for name in lost:
+        shutil.rmtree(tmp_path / "paper" / name)
+    zenodo.asked.clear()
+    assert called(*flags) == 0
+    assert not zenodo.asked
+    said = capsys.readouterr()
+    assert said.out.splitlines() == before.splitlines()[-len(said.out.splitlines()) :]
+    assert "nothing is downloaded" in said.err
 
 
 def test_without_a_network_one_sentence_is_said(

@@ -51,11 +51,13 @@ def paper_dataset(
         Regular expression for names of tiles whose first group tells the photograph, such as "^(.*)_[0-9]+$";
         by default every picture is taken for a photograph of its own.
     """
-    from napari_ore_minerals.learning.paper_dataset import DOI, fetch_steps
+    from napari_ore_minerals.learning.paper_dataset import DOI, fetch_steps, has_pictures
     from napari_ore_minerals.learning.record import ZENODO, read_record
 
     record = None
-    if downloaded is None:
+    if has_pictures(out):
+        tell(f"the pictures are in {out} already: nothing is downloaded")
+    elif downloaded is None:
         record = read_record(DOI, base_url=os.environ.get(MIRROR_VARIABLE, ZENODO).rstrip("/"))
         if not _agreed(record, out, yes=yes):
             return fail("nothing was downloaded; give --yes where nobody can be asked")

@@ -54,6 +54,11 @@ class _Stopped(Exception):
     """A stop was asked for."""
 
 
+def has_pictures(out: Path) -> bool:
+    """Whether the pictures are in a folder already, so that `fetch_steps` needs no published files."""
+    return (out / "dataset" / RECORD_NAME).exists() or (out / "pictures").exists()
+
+
 def fetch_steps(
     out: Path, record: Record | None, *, downloaded: Path | None = None, photograph: str | None = None
 ) -> Steps[TileDataset | None]:
@@ -65,7 +70,7 @@ def fetch_steps(
         Gets ``downloads``, ``pictures`` (a folder per mineral), ``dataset`` and ``source.json``.  What is
         finished there is not done again.
     record
-        See `record.read_record`; None for what is in `downloaded`.
+        See `record.read_record`; None for what is in `downloaded`, or where `has_pictures`.
     downloaded
         Folder of archives, pictures or folders of pictures that were fetched in another way.
     photograph
