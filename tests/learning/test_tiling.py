@@ -231,7 +231,10 @@ def bad(folder: Path, case: str) -> dict[str, object]:
             "mask of another size",
             r"1 of 1 masks are of another size.*a-mask\.png \(mask 96 x 60, picture 96 x 64\)",
         ),
-        ("unknown codes", r"1 codes of the masks stand for no mineral \(9 in 1 masks\): add --codes 9=NAME"),
+        (
+            "unknown codes",
+            r"no mineral \(9 in 1 masks\): name all of them, --codes 1=arsenopyrite .* 6=gangue 9=NAME, with nothing",
+        ),
         ("colour mask", "has colours, where a mask has one whole number"),
         ("loose", r"1 of 2 pictures lie in no folder of a mineral \(a\.png\)"),
         ("no masks", "none of the 1 pictures has a mask, named as NAME-mask.png, in"),

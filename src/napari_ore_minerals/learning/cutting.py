@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import pandas as pd
 
 from napari_ore_minerals.errors import DatasetError, PictureError, ResultError
 from napari_ore_minerals.images.micrograph import Micrograph, Window
-from napari_ore_minerals.minerals import DEFAULT_MINERALS
+from napari_ore_minerals.minerals import DEFAULT_MINERALS, UNCLASSIFIED
 
 from .collection import TileDataset
 from .dataset_record import Making
@@ -154,10 +155,13 @@ class Cutter:
             )
         if self.unknown_codes:
             found = [f"{code} in {len(names)} masks" for code, names in sorted(self.unknown_codes.items())]
-            codes = " ".join(f"{code}=NAME" for code in sorted(self.unknown_codes))
+            known = [
+                f"{code}={name}" for code, name in self.codes.items() if (code, name) != (UNCLASSIFIED, "")
+            ]
+            missing = [f"{code}=NAME" for code in sorted(self.unknown_codes)]
             raise DatasetError(
                 f"{len(self.unknown_codes)} codes of the masks stand for no mineral ({', '.join(found)}): "
-                f"add --codes {codes}, with nothing after the = to leave one out"
+                f"name all of them, --codes {shlex.join(known + missing)}, with nothing after the = to leave one out"
             )
         if not self.rows:
             found = [f"{count} {what}" for what, count in self.dropped.items()]
