@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from PIL import Image
 
 from napari_ore_minerals import cli
-from napari_ore_minerals.learning.collection import TileDataset
+from napari_ore_minerals.learning.collection import TileDataset, TileLabel
+from napari_ore_minerals.learning.sorting import Change
+from napari_ore_minerals.learning.sorting_journal import SortingJournal, read_journal
 
 
 def call(*arguments: object) -> int:
@@ -97,3 +100,26 @@ def test_a_split_that_leaks_can_be_made_anew(photographs: Path, tmp_path: Path, 
     assert "the split leaks" in capsys.readouterr().err
     assert call("dataset", "split", ores) == 0
     TileDataset.open(ores)
+
+
+def test_what_was_sorted_is_told_when_split_and_put_aside_when_cut_anew(
+    photographs: Path, tmp_path: Path, capsys
+):
+    ores = tmp_path / "ores"
+    tiled = ("dataset", "tile", photographs, "--out", ores, "--overwrite")
+    assert call(*tiled, "--tile-px", 32) == 0
+    tile = TileDataset.open(ores).table["tile"].iloc[0]
+    with closing(SortingJournal(ores)) as journal:
+        journal.write([Change(tile, TileLabel("gold"), TileLabel("stibnite"))])
+        assert call(*tiled, "--tile-px", 16) == 1
+        assert "is being sorted in another viewer" in capsys.readouterr().err
+    assert TileDataset.open(ores).tile_px == 32
+    assert call("dataset", "split", ores) == 0
+    assert "1 tiles that were sorted by hand are not saved yet" in capsys.readouterr().err
+    decided = (ores / "sorting.jsonl").read_bytes()
+    assert call(*tiled, "--tile-px", 16) == 0
+    assert "put aside, as older-1-sorting.jsonl" in capsys.readouterr().err
+    assert (ores / "older-1-sorting.jsonl").read_bytes() == decided
+    assert not read_journal(ores).labels
+    assert call("dataset", "split", ores) == 0
+    assert "not saved" not in capsys.readouterr().err

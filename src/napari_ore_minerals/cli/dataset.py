@@ -46,7 +46,7 @@ def tile(
     out
         Folder of the dataset; pictures are not copied.
     overwrite
-        Replace an older dataset, with its labels and split.
+        Replace an older dataset, with its labels and split; what was sorted there by hand is put aside.
     """
     from napari_ore_minerals.learning.cutting import UNREADABLE
     from napari_ore_minerals.learning.tiling import tile_steps
@@ -76,11 +76,17 @@ def split(dataset: Path, /, *, options: Annotated[SplitOptions, _Fields] = _SPLI
         Dataset folder.
     """
     from napari_ore_minerals.learning.collection import TileDataset
+    from napari_ore_minerals.learning.sorting_journal import read_journal
     from napari_ore_minerals.learning.splitting import split as split_dataset
 
     found = split_dataset(TileDataset.open(dataset, checked=False), options)
     found.write(overwrite=True)
     _print_dataset(found)
+    if waiting := len(read_journal(dataset).labels):
+        tell(
+            f"{waiting} tiles that were sorted by hand are not saved yet and were not counted: save them in "
+            f"ore-minerals dataset sort {dataset}, then split again"
+        )
     return 0
 
 

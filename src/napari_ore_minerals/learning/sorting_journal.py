@@ -59,7 +59,7 @@ class SortingJournal:
             if torn(self._file):
                 self._file.write(b"\n")
         except Timeout as error:
-            raise DatasetError(f"{folder} is being sorted in another viewer: close that one first") from error
+            raise _sorted_elsewhere(folder) from error
         except OSError as error:
             self._lock.release()
             raise DatasetError(
@@ -144,6 +144,33 @@ def read_journal(folder: Path) -> Journaled:
     return Journaled(labels, tuple(added))
 
 
+def put_aside(folder: Path) -> str:
+    """Rename the journal of a dataset whose tiles are about to be others, so that it decides nothing of those.
+
+    Returns
+    -------
+    notice
+        Where it is now; "" if there was none.
+
+    Raises
+    ------
+    DatasetError
+        If the dataset is being sorted, or the disk refuses.
+    """
+    path = folder / JOURNAL_NAME
+    if not path.exists():
+        return ""
+    try:
+        with FileLock(folder / LOCK_NAME, timeout=0):
+            taken = len(list(folder.glob(f"older-*-{JOURNAL_NAME}")))
+            older = path.rename(folder / f"older-{taken + 1}-{JOURNAL_NAME}")
+    except Timeout as error:
+        raise _sorted_elsewhere(folder) from error
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be put aside: {error.strerror or error}") from error
+    return f"what was sorted by hand in {folder} before is put aside, as {older.name}: it was of other tiles"
+
+
 def resume(dataset: TileDataset) -> tuple[Sorting, str]:
     """Go on with a sorting where it was left, however it ended.
 
@@ -191,6 +218,10 @@ def save(folder: Path, labels: Mapping[str, TileLabel], minerals: MineralTable) 
             enlarged = with_mineral(enlarged, mineral.name)
     if labels or enlarged != dataset.minerals:
         with_labels(replace(dataset, minerals=enlarged), labels).write(overwrite=True)
+
+
+def _sorted_elsewhere(folder: Path) -> DatasetError:
+    return DatasetError(f"{folder} is being sorted in another viewer: close that one first")
 
 
 def _record(tile: str, label: TileLabel) -> dict[str, Any]:

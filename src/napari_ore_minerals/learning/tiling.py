@@ -12,6 +12,7 @@ from .collection import TileDataset
 from .cutting import Cutter
 from .dataset_record import RECORD_NAME
 from .picture_files import PictureFile, find_pictures, from_folders, from_table, named_by_pattern
+from .sorting_journal import put_aside
 from .tile_labels import choose_kind, parse_codes
 from .tile_options import TileOptions
 
@@ -38,7 +39,7 @@ def tile_steps(
     options
         Of tiles and labels.
     overwrite
-        Replace an older dataset in `out`.
+        Replace an older dataset in `out`; what was sorted there by hand is put aside.
 
     Yields
     ------
@@ -53,7 +54,8 @@ def tile_steps(
     Raises
     ------
     DatasetError
-        If there is no picture or no tile, or masks do not fit their pictures; nothing is written.
+        If there is no picture or no tile, masks do not fit their pictures, or the older dataset is being
+        sorted; nothing is written.
     ResultError
         If `out` holds a dataset already, or the disk refuses.
     """
@@ -71,6 +73,8 @@ def tile_steps(
             return cutter.dataset(_command(named, options))
     cutter.check(len(files))
     dataset = cutter.dataset(_command(named, options))
+    if notice := put_aside(out):
+        yield Progress(len(files), len(files), "pictures", "cutting", notice)
     dataset.write(overwrite=overwrite)
     return dataset
 
