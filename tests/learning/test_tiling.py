@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.images.simulation import SimulationOptions, simulate
 from napari_ore_minerals.learning.collection import TileDataset
 from napari_ore_minerals.learning.naming import mineral_name, minerals_named
+from napari_ore_minerals.learning.tile_cache import picture_sha256
 from napari_ore_minerals.learning.tile_labels import parse_codes
 from napari_ore_minerals.learning.tiling import TileOptions, tile_steps
 from napari_ore_minerals.maps.files import result_folder, write_result
@@ -50,6 +52,18 @@ def test_tiles_cover_every_whole_place_once_and_are_what_their_rows_say(tmp_path
     assert table["picture"].unique().tolist() == ["../photos/p.png"]
     digest = hashlib.sha256((tmp_path / "photos" / "p.png").read_bytes()).hexdigest()
     assert table["picture_sha256"].unique().tolist() == [digest]
+
+
+def test_a_large_picture_is_hashed_in_pieces(tmp_path: Path):
+    path, count = tmp_path / "p.tif", 32_000_000
+    with path.open("wb") as file:
+        file.truncate(count)
+    tracemalloc.start()
+    found = picture_sha256(path)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found == hashlib.sha256(bytes(count)).hexdigest()
+    assert most < count / 10
 
 
 def test_folders_name_minerals_and_deposits(tmp_path: Path):

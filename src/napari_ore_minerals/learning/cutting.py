@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 from collections import Counter
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from .collection import TileDataset
 from .dataset_record import Making
 from .naming import mineral_name, minerals_named
 from .picture_files import PictureFile
-from .tile_cache import picture_reference, tile_sha256
+from .tile_cache import picture_reference, picture_sha256, tile_sha256
 from .tile_labels import (
     CodedCells,
     LabelKind,
@@ -108,7 +107,7 @@ class Cutter:
     ) -> list[tuple[object, ...]]:
         side, dropped = self.options.tile_px, Counter[str]()
         rows: list[tuple[object, ...]] = []
-        whole = hashlib.sha256(file.path.read_bytes()).hexdigest()
+        whole = picture_sha256(file.path)
         reference = picture_reference(self.out, file.path)
         for row in range(micrograph.height_px // side):
             for column in range(micrograph.width_px // side):

@@ -33,6 +33,12 @@ def tile_sha256(rgb: NDArray[np.uint8]) -> str:
     return hashlib.sha256(np.ascontiguousarray(rgb).data).hexdigest()
 
 
+def picture_sha256(path: Path) -> str:
+    """SHA-256 of a picture file, in hexadecimal; it is never in memory as a whole."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def picture_path(folder: Path, picture: str) -> Path:
     """Where the picture of a tile is, from the dataset folder and the path in the table."""
     return Path(os.path.normpath(folder / picture))
