@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 from dataset_support import SIDE, noise, save
 from PIL import Image
 
@@ -64,6 +65,46 @@ def test_a_large_picture_is_hashed_in_pieces(tmp_path: Path):
     tracemalloc.stop()
     assert found == hashlib.sha256(bytes(count)).hexdigest()
     assert most < count / 10
+
+
+def zarr_picture(path: Path, rgb: np.ndarray) -> None:
+    """Write an OME-Zarr image of one level, channels first."""
+    group = zarr.open_group(path, mode="w", zarr_format=2)
+    group.create_array("0", data=np.moveaxis(rgb, -1, 0))
+    axes = [{"name": name, "type": "channel" if name == "c" else "space"} for name in "cyx"]
+    scale = [{"type": "scale", "scale": [1, 1, 1]}]
+    levels = [{"path": "0", "coordinateTransformations": scale}]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": levels}]
+
+
+def test_zarr_folders_are_pictures_like_files(tmp_path: Path):
+    photos, flat = tmp_path / "photos", tmp_path / "flat"
+    for number, mineral in enumerate(("gold", "pyrite")):
+        zarr_picture(photos / mineral / f"{number}.ome.zarr", noise(number))
+        save(flat / mineral / f"{number}.png", noise(number))
+    found, usual = cut(photos, tmp_path / "ds"), cut(flat, tmp_path / "ds2")
+    for column in ("row_px", "column_px", "mineral", "sha256"):
+        assert found.table[column].tolist() == usual.table[column].tolist()
+    assert found.table["photograph"].nunique() == found.table["picture_sha256"].nunique() == 2
+    again = TileDataset.open(tmp_path / "ds").samples(None, input_px=SIDE, cache=tmp_path / "cache")
+    assert np.array_equal(again.tiles, usual.samples(None, input_px=SIDE, cache=tmp_path / "cache2").tiles)
+    named = cut([photos / "gold" / "0.ome.zarr"], tmp_path / "one", labels="none")
+    assert named.table["picture"].unique().tolist() == ["../photos/gold/0.ome.zarr"]
+    shutil.rmtree(photos)
+    with pytest.raises(DatasetError, match="2 of 2 pictures are not where the dataset"):
+        found.samples(None, input_px=16, cache=tmp_path / "cache")
+
+
+def test_the_hash_of_a_folder_is_of_names_and_contents(tmp_path: Path):
+    seen = set()
+    for number, files in enumerate(({"a": b"x"}, {"b": b"x"}, {"a": b"y"}, {"a": b"x", "b": b""})):
+        (tmp_path / str(number)).mkdir()
+        for name, content in files.items():
+            (tmp_path / str(number) / name).write_bytes(content)
+        seen.add(picture_sha256(tmp_path / str(number)))
+    assert len(seen) == 4
+    shutil.copytree(tmp_path / "0", tmp_path / "copy")
+    assert picture_sha256(tmp_path / "copy") in seen
 
 
 def test_folders_name_minerals_and_deposits(tmp_path: Path):
@@ -237,7 +278,7 @@ def bad(folder: Path, case: str) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("case", "sentence"),
     [
-        ("empty", "no picture .PNG, JPEG, BMP, TIFF. was found in"),
+        ("empty", "no picture .PNG, JPEG, BMP, TIFF, Zarr. was found in"),
         ("absent", "1 of 1 folders or pictures are not there"),
         ("unreadable", r"1 pictures gave no tile of 32 px \(1 pictures that cannot be read\)"),
         ("small", r"1 pictures gave no tile of 32 px \(1 pictures smaller than a tile\)"),

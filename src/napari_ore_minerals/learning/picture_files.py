@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from napari_ore_minerals.errors import DatasetError
-from napari_ore_minerals.images.kinds import PICTURE_SUFFIXES
+from napari_ore_minerals.images.kinds import is_picture
 from napari_ore_minerals.maps.files import SUFFIX as RESULT_SUFFIX
 
 from .tile_table import listed
@@ -49,7 +49,7 @@ def find_pictures(named: Sequence[Path], *, without: Sequence[Path] = ()) -> lis
     Parameters
     ----------
     named
-        Files and folders.
+        Files and folders; a Zarr array or OME-Zarr image is a picture, though it is a folder.
     without
         Folders to be passed over; masks beside pictures, results and hidden folders are as well.
 
@@ -66,7 +66,7 @@ def find_pictures(named: Sequence[Path], *, without: Sequence[Path] = ()) -> lis
     passed = [path.absolute() for path in without]
     found: list[tuple[Path, Path]] = []
     for root in named:
-        if root.is_dir():
+        if root.is_dir() and not is_picture(root):
             above = root.name if len(named) > 1 else ""
             for path in _pictures_below(root, passed):
                 found.append((path, Path(above, path.relative_to(root))))
@@ -74,7 +74,7 @@ def find_pictures(named: Sequence[Path], *, without: Sequence[Path] = ()) -> lis
             found.append((root, Path(root.name)))
     if not found:
         raise DatasetError(
-            f"no picture (PNG, JPEG, BMP, TIFF) was found in {listed(named)}, with its folders searched to the end"
+            f"no picture (PNG, JPEG, BMP, TIFF, Zarr) was found in {listed(named)}, its folders searched to the end"
         )
     keys = _distinct([relative for _, relative in found])
     return [PictureFile(path, relative, key, key) for (path, relative), key in zip(found, keys, strict=True)]
@@ -184,12 +184,13 @@ def _deposit_table(path: Path) -> pd.DataFrame:
 
 def _pictures_below(folder: Path, passed: Sequence[Path]) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.absolute() in passed:
+        if path.name.startswith(".") or path.absolute() in passed or path.name.endswith(RESULT_SUFFIX):
             continue
-        if path.is_dir() and not path.name.endswith(RESULT_SUFFIX):
+        if is_picture(path):
+            if not path.stem.removesuffix(".ome").endswith(MASK_ENDING):
+                yield path
+        elif path.is_dir():
             yield from _pictures_below(path, passed)
-        elif path.suffix.lower() in PICTURE_SUFFIXES and not path.stem.endswith(MASK_ENDING):
-            yield path
 
 
 def _distinct(paths: Sequence[Path]) -> list[str]:

@@ -34,7 +34,14 @@ def tile_sha256(rgb: NDArray[np.uint8]) -> str:
 
 
 def picture_sha256(path: Path) -> str:
-    """SHA-256 of a picture file, in hexadecimal; it is never in memory as a whole."""
+    """SHA-256 of a picture, in hexadecimal: of its file or, for a Zarr folder, of what is in it and how it is named.
+
+    A picture is never in memory as a whole.
+    """
+    if path.is_dir():
+        files = sorted(part for part in path.rglob("*") if part.is_file())
+        lines = [f"{picture_sha256(part)}  {part.relative_to(path).as_posix()}\n" for part in files]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -69,7 +76,7 @@ def read_tiles(table: pd.DataFrame, folder: Path) -> Iterator[tuple[int, NDArray
     DatasetError
         If pictures are not there, or a tile's pixels are not what they were.
     """
-    missing = [name for name in table["picture"].unique() if not picture_path(folder, name).is_file()]
+    missing = [name for name in table["picture"].unique() if not picture_path(folder, name).exists()]
     if missing:
         raise DatasetError(
             f"{len(missing)} of {table['picture'].nunique()} pictures are not where the dataset {folder} "
