@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 
 from napari_ore_minerals.errors import DatasetError, TrainingError
+from napari_ore_minerals.learning.batches import Batches
 from napari_ore_minerals.learning.dataset import UNKNOWN, TileSamples, grouped_split
 from napari_ore_minerals.learning.losses import dense_loss, soft_cross_entropy
 from napari_ore_minerals.learning.optimizing import rate
@@ -57,6 +59,23 @@ def test_the_same_seed_gives_the_same_weights(network, split, averaging):
     assert any(
         not torch.equal(a, b) for a, b in zip(weights(first.network), weights(other.network), strict=True)
     )
+
+
+@pytest.mark.parametrize("preset", ["paper", "fast"])
+def test_networks_that_take_tiles_of_other_sizes_see_the_same_order(preset):
+    codes = [mineral.code for mineral in PAPER_MINERALS] * 5
+    options = TrainOptions.preset(preset).changed({"batch_size": 8})
+    orders = []
+    for side in (16, 32):
+        tiles = np.zeros((len(codes), side, side, 3), np.uint8)
+        samples = TileSamples.of_labels(tiles, codes, np.arange(len(codes)), PAPER_MINERALS)
+        batches = Batches(samples, options, Accelerator(cpu=True))
+        for _ in range(3):
+            batches.begin_epoch()
+            list(batches.after(0))
+            orders.append(batches.order.tolist())
+    assert orders[:3] == orders[3:]
+    assert orders[0] != orders[1]
 
 
 def test_progress_counts_batches_and_carries_a_record_an_epoch(network, split):

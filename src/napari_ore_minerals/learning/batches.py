@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 class Batches:
     """Augmented batches, the same from the same seed.
 
-    With several processes all draw the same order and each takes its part of every batch; what they
-    change in their tiles is drawn apart.
+    The order is drawn apart from what is changed in tiles, so that networks that take tiles of other sizes
+    see the same order.  With several processes all draw the same order, each takes its part of every batch
+    and draws changes of its own.
 
     Attributes
     ----------
@@ -35,11 +36,9 @@ class Batches:
         self.samples, self.options, self.accelerator = samples, options, accelerator
         self.count = options.samples_per_epoch or len(samples)
         self.order = torch.empty(0, dtype=torch.int64)
-        alone = accelerator.num_processes == 1
-        set_seed(options.seed, device_specific=not alone)
+        set_seed(options.seed, device_specific=accelerator.num_processes > 1)
         self._orders = torch.Generator().manual_seed(options.seed)
-        own_seed = options.seed + 1 + accelerator.process_index
-        self._changes = self._orders if alone else torch.Generator().manual_seed(own_seed)
+        self._changes = torch.Generator().manual_seed(options.seed + 1 + accelerator.process_index)
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -47,9 +46,6 @@ class Batches:
 
     def begin_epoch(self) -> None:
         """Draw the order of an epoch."""
-        torch.empty(
-            (), dtype=torch.int64
-        ).random_()  # drawn by torch's loader, with which version 0.1 trained
         if self.options.balanced or self.options.samples_per_epoch:
             weights = balancing_weights(self.samples) if self.options.balanced else np.ones(len(self.samples))
             self.order = torch.multinomial(
