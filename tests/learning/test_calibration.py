@@ -15,7 +15,8 @@ from napari_ore_minerals.learning.calibration import (
     save_calibrated,
 )
 from napari_ore_minerals.learning.evaluation import expected_calibration_error
-from napari_ore_minerals.models.card import read_card
+from napari_ore_minerals.minerals import PAPER_MINERALS
+from napari_ore_minerals.models.card import ModelCard, read_card
 from napari_ore_minerals.models.classifier import softmax
 
 
@@ -56,7 +57,8 @@ def test_a_precision_that_no_confidence_reaches_leaves_the_card_as_it_is():
     wrong = (logits.argmax(axis=1) + 1) % 4
     found = calibrate(wrong, logits, 0.9)
     assert found.min_confidence is None
-    assert set(found.changes()) == {"temperature"}
+    card = ModelCard(name="m", architecture="resnet50", minerals=PAPER_MINERALS.minerals)
+    assert set(found.changes(card)) == {"temperature"}
     with pytest.raises(DatasetError, match="at least one validation tile"):
         calibrate(truth[:0], logits[:0])
 
@@ -80,3 +82,4 @@ def test_a_calibrated_model_is_a_new_version_beside_the_old_one(micro_model: Pat
     assert read_card(micro_model) == before
     assert (card.temperature, card.min_confidence) == (found.temperature, found.min_confidence)
     assert (card.version, card.parent) == (before.version + 1, before.weights_sha256)
+    assert card.metrics == before.metrics | {"precision that the least confidence was chosen for": 0.9}

@@ -345,4 +345,5 @@ def test_a_trained_model_knows_how_sure_it_may_be(whole):
     classifier = Classifier.load(whole / "model", device="cpu", precision="fp32")
     found = calibrate(validation.labels, classifier.predict(np.array(validation.tiles)).logits)
     assert card.temperature == found.temperature
-    assert card.min_confidence == (0.5 if found.min_confidence is None else found.min_confidence)
+    assert card.min_confidence == found.min_confidence
+    assert card.metrics["precision that the least confidence was chosen for"] == 0.95

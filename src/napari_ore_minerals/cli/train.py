@@ -91,7 +91,7 @@ def train(
     )
     if _main_process():
         for name, value in card.metrics.items():
-            print(f"{name:28} {value:.4g}")
+            print(f"{name:52} {value:.4g}")
         print(f"\nmodel {out / 'model'}\ncurves {out / 'curves.png'}")
     return 0
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
 
 from napari_ore_minerals.errors import DatasetError
+from napari_ore_minerals.models.card import read_card
 from napari_ore_minerals.models.classifier import Classifier, softmax
 from napari_ore_minerals.models.store import save_version
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from .dataset import TileSamples
 
 BATCH = 32
+CHOSEN_FOR = "precision that the least confidence was chosen for"  # in the metrics of a card
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,15 @@ class Calibration:
     wanted_precision: float
     tiles: int
 
-    def changes(self) -> dict[str, float]:
-        """Fields of a model card; where no confidence is good enough, its least one stays as it is."""
-        found = {"temperature": self.temperature}
-        return found if self.min_confidence is None else found | {"min_confidence": self.min_confidence}
+    def changes(self, card: ModelCard) -> dict[str, Any]:
+        """Changed fields of a model card; where no confidence is good enough, its least one stays as it is."""
+        if self.min_confidence is None:
+            return {"temperature": self.temperature}
+        return {
+            "temperature": self.temperature,
+            "min_confidence": self.min_confidence,
+            "metrics": card.metrics | {CHOSEN_FOR: self.wanted_precision},
+        }
 
 
 def calibrate(
@@ -92,7 +99,7 @@ def calibrated(card: ModelCard, network: nn.Module, validation: TileSamples) -> 
     starts = range(0, len(validation), BATCH)
     logits = [classifier.predict(np.array(validation.tiles[at : at + BATCH])).logits for at in starts]
     found = calibrate(validation.labels, np.concatenate(logits))
-    return card.model_copy(update=found.changes())
+    return card.model_copy(update=found.changes(card))
 
 
 def fitted_temperature(truth: NDArray[np.int64], logits: NDArray[np.float32]) -> float:
@@ -156,4 +163,4 @@ def save_calibrated(folder: Path, source: Path, calibration: Calibration) -> Mod
         As `models.store.save_version`.
     """
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return save_version(folder, source, calibration.changes() | {"created": now})
+    return save_version(folder, source, calibration.changes(read_card(source)) | {"created": now})
