@@ -219,7 +219,9 @@ def test_what_is_stopped_or_not_saved_leaves_everything_as_it_was(
     steps = fine_tune_steps(micro_model, pictures[:1], QUICK, cache=tmp_path)
     next(steps)
     steps.close()
-    stopped = run(fine_tune_steps(micro_model, pictures[:1], QUICK, cache=tmp_path), lambda _: True)
+    stopped = run(
+        fine_tune_steps(micro_model, pictures[:1], QUICK, cache=tmp_path), lambda at: at.unit == "batches"
+    )
     assert len(stopped.history) == 0
     first = keep_version(stopped, store, activate=True)
     files = sorted((path.name, path.stat().st_mtime_ns) for path in store.root.iterdir() if path.is_dir())

@@ -11,9 +11,16 @@ from torch import nn
 
 from napari_ore_minerals.errors import TrainingError
 from napari_ore_minerals.learning.dataset import TileSamples
-from napari_ore_minerals.learning.head_start import NEW_BIAS, fit_head, quieten_new_minerals
+from napari_ore_minerals.learning.head_start import (
+    EARLIER_VIEWS,
+    NEW_BIAS,
+    TAUGHT_VIEWS,
+    fit_head_steps,
+    quieten_new_minerals,
+)
 from napari_ore_minerals.minerals import DEFAULT_MINERALS, Mineral, MineralTable
 from napari_ore_minerals.models.architectures import build_network
+from napari_ore_minerals.progress import run
 
 NORMALISATION = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 NEW = Mineral(code=9, name="galena", symbol="Gn", colour="#8888aa")
@@ -46,11 +53,24 @@ def test_what_is_taught_is_answered_and_only_the_head_moves(network: nn.Module) 
     earlier = samples([(30, 30, 30)] * 6, [5] * 6)
     quieten_new_minerals(network, taught, [mineral.name for mineral in DEFAULT_MINERALS])
     before = copy.deepcopy(network.state_dict())
-    fit_head(network, taught, earlier, NORMALISATION)
+    run(fit_head_steps(network, taught, earlier, NORMALISATION))
     np.testing.assert_array_equal(answers(network, taught), taught.labels)
     np.testing.assert_array_equal(answers(network, earlier), earlier.labels)
     moved = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
     assert moved == {"head.fc.weight", "head.fc.bias"}
+
+
+def test_changed_views_are_learnt_too_and_every_tile_is_counted(network: nn.Module) -> None:
+    taught, earlier = samples([(200, 190, 120)] * 4, [6] * 4), samples([(30, 30, 30)] * 6, [5] * 6)
+    plain, changed = copy.deepcopy(network), copy.deepcopy(network)
+    run(fit_head_steps(plain, taught, earlier, NORMALISATION))
+    steps = list(fit_head_steps(changed, taught, earlier, NORMALISATION, augmentation="laboratory"))
+    assert steps[-1].done == steps[-1].total == 4 * TAUGHT_VIEWS + 6 * EARLIER_VIEWS
+    np.testing.assert_array_equal(answers(changed, taught), taught.labels)
+    assert not torch.equal(plain.get_classifier().weight, changed.get_classifier().weight)  # type: ignore[operator]
+    again = copy.deepcopy(network)
+    run(fit_head_steps(again, taught, earlier, NORMALISATION, augmentation="laboratory"))
+    assert torch.equal(again.get_classifier().weight, changed.get_classifier().weight)  # type: ignore[operator]
 
 
 def test_a_new_mineral_is_answered_nowhere_before_it_is_taught(network: nn.Module) -> None:
@@ -67,4 +87,4 @@ def test_a_feature_that_is_not_finite_is_told(network: nn.Module) -> None:
     with torch.no_grad():
         network.patch_embed.proj.bias[0] = float("nan")  # type: ignore[union-attr]
     with pytest.raises(TrainingError):
-        fit_head(network, taught, samples([(30, 30, 30)] * 6, [5] * 6), NORMALISATION)
+        run(fit_head_steps(network, taught, samples([(30, 30, 30)] * 6, [5] * 6), NORMALISATION))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from .corrections import merged
 from .dataset import TileSamples, joined
 from .fine_tune_options import FineTuneOptions
 from .going_back import go_as_far_as_nothing_is_forgotten
-from .head_start import fit_head, quieten_new_minerals
+from .head_start import fit_head_steps, quieten_new_minerals
 from .replay import Replay, bounded_memory, packed_tiles, replay_steps, without_places
 from .training import TrainResult, train_steps
 from .weights import initial_network
@@ -43,6 +43,7 @@ __all__ = ["CorrectedPicture", "FineTuneOptions", "FineTuneResult", "fine_tune_s
 
 MOST_REPEATS = 32  # of a correction, so that few of them count as much as many earlier tiles
 USUAL = FineTuneOptions()
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,8 @@ def fine_tune_steps(
     Yields
     ------
     Progress
-        In ``"pictures"`` while earlier ones are simulated, then in ``"batches"``; ``update`` is an
+        In ``"pictures"`` while earlier ones are simulated, in ``"tiles"`` while the last layer is fitted, then
+        in ``"batches"``; ``update`` is an
         `EpochRecord` at the end of each epoch.
 
     Returns
@@ -148,8 +150,7 @@ def fine_tune_steps(
     samples = corrected_tiles(pictures, minerals, card.input_px)
     _refuse_too_little(samples, pictures, card, options)
     where = user_cache_path("napari-ore-minerals") / "simulated" if cache is None else cache
-    steps = replay_steps(card, parent, samples, pictures=options.replay_pictures, cache=where)
-    replay = yield from _unless_stopped(steps)
+    replay = yield from _unless_stopped(replay_steps(card, parent, samples, options=options, cache=where))
     back = held_back(samples, options.held_out, options.seed)
     lessons = _Lessons(samples.select(~back), samples.select(back), replay)
     before_model = Classifier.load(parent, device=options.device, precision=options.precision)
@@ -158,10 +159,20 @@ def fine_tune_steps(
     network = initial_network(card.architecture, len(minerals), parent, minerals=minerals)
     quieten_new_minerals(network, samples, [mineral.name for mineral in card.minerals])
     way = [copy.deepcopy(network)]
-    fit_head(network, lessons.taught, replay.learnt, (card.mean, card.std))
+    normalisation = (card.mean, card.std)
+    yield from _unless_stopped(
+        fit_head_steps(
+            network,
+            lessons.taught,
+            replay.learnt,
+            normalisation,
+            augmentation=options.augmentation,
+            seed=options.seed,
+        )
+    )
     way.append(copy.deepcopy(network))
     trained = yield from train_steps(
-        network, lessons.samples, lessons.validation, options.training(), normalisation=(card.mean, card.std)
+        network, lessons.samples, lessons.validation, options.training(), normalisation=normalisation
     )
     memory = _memory(lessons, minerals, options)
     new = _card(card, minerals, trained, options, memory, len(samples))
@@ -216,18 +227,16 @@ def _minerals(card: ModelCard, pictures: Sequence[CorrectedPicture]) -> MineralT
     return table
 
 
-def _unless_stopped(steps: Steps[Replay]) -> Steps[Replay]:
+def _unless_stopped(steps: Steps[Found]) -> Steps[Found]:
     with closing(steps):
         while True:
             try:
                 progress = next(steps)
             except StopIteration as end:
-                found: Replay = end.value
+                found: Found = end.value
                 return found
             if (yield progress):
-                raise TrainingError(
-                    "it was stopped while earlier pictures were simulated: nothing was learnt"
-                )
+                raise TrainingError("it was stopped before it began to learn: nothing was learnt")
 
 
 def _refuse_too_little(
