@@ -304,16 +304,17 @@ def test_the_papers_figures_stand_beside_the_same_network_begun_alike():
         of_paper("swin_base", swin, "imagenet"),
         of_paper("swin_base-from-scratch", swin, "none"),
         of_paper("resnet50", resnet, "imagenet"),
+        of_paper("swin_file", swin, "mine.safetensors"),
         of_paper("micro", "ore_swin_micro", "none"),
     ]
     table = table3(outcomes).set_index(["model", "mineral"])
-    assert len(table) == 20
+    assert len(table) == 25
     for name, architecture in (("swin_base", swin), ("resnet50", resnet)):
         for mineral, score in paper.PRINTED[architecture].scores.items():
             row = table.loc[(name, mineral)]
             assert (row["precision paper"], row["recall paper"], row["F1 paper"]) == tuple(score)
             assert row["precision low"] <= row["precision"] <= row["precision high"]
-    assert table.loc[["swin_base-from-scratch", "micro"], "F1 paper"].isna().all()
+    assert table.loc[["swin_base-from-scratch", "swin_file", "micro"], "F1 paper"].isna().all()
     headlines = headline_table(outcomes, None).set_index("model")
     assert headlines.loc[["swin_base", "resnet50"], "paper accuracy"].tolist() == [0.92, 0.91]
     transfer = transfer_table(outcomes).set_index("model")
@@ -322,8 +323,12 @@ def test_the_papers_figures_stand_beside_the_same_network_begun_alike():
         0.56,
         0.88,
     ]
+    assert np.isnan(headlines.loc["swin_file", "paper accuracy"])
+    assert transfer.loc["swin_file", ["first epoch paper", "best epoch paper"]].isna().all()
     assert transfer.loc["swin_base", ["first epoch", "best epoch"]].tolist() == [0.5, 0.75]
-    assert epochs_table(outcomes)["network"].unique().tolist() == ["swin_base", "resnet50", "micro"]
+    assert epochs_table(outcomes)["network"].unique().tolist() == [
+        "swin_base", "resnet50", "swin_file", "micro",
+    ]  # fmt: skip
 
 
 def test_the_gain_over_the_forest_is_paired():

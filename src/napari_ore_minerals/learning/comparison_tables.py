@@ -56,7 +56,7 @@ class Outcome:
     @property
     def printed(self) -> bool:
         """Whether the paper printed figures of such a model: the same network, begun with ImageNet weights."""
-        return self.architecture in PRINTED and self.weights != "none"
+        return self.architecture in PRINTED and self.weights == "imagenet"
 
 
 def trained(outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -141,7 +141,7 @@ def transfer_table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
         printed = (np.nan, np.nan)
         if outcome.printed:
             printed = (PRINTED[outcome.architecture].first_validation_accuracy, np.nan)  # type: ignore[index]
-        elif outcome.architecture == SWIN:
+        elif outcome.architecture == SWIN and outcome.weights == "none":
             printed = SWIN_FROM_SCRATCH
         rows.append(
             {
