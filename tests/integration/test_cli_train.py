@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,9 +18,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from napari_ore_minerals import cli
+from napari_ore_minerals.learning.checkpoints import read_course
 from napari_ore_minerals.learning.splitting import SplitOptions, split
 from napari_ore_minerals.learning.tile_options import TileOptions
 from napari_ore_minerals.learning.tiling import tile_steps
+from napari_ore_minerals.learning.trainer import Trainer
 from napari_ore_minerals.models.store import load_network
 from napari_ore_minerals.progress import run
 
@@ -125,6 +128,27 @@ def test_what_is_wrong_is_said_in_one_sentence(ores, trained, capsys, flag, valu
     printed = capsys.readouterr().err
     assert words in printed
     assert "Traceback" not in printed
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGINT cannot be sent to one process on Windows")
+@pytest.mark.parametrize(("command", "run_of"), [("train", "."), ("compare", "runs/ore_swin_micro")])
+def test_ctrl_c_keeps_the_step_that_a_training_is_at(ores, tmp_path, monkeypatch, capsys, command, run_of):
+    usual = Trainer.step
+
+    def interrupted(self: Trainer, batch: object) -> None:
+        usual(self, batch)
+        if self.course.steps == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    flags = QUICK if command == "train" else [*QUICK[2:], "--models", "ore_swin_micro", "--preset", "fast"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", interrupted)
+        assert call(command, ores, "--out", tmp_path / "out", *flags) == 130
+    said = capsys.readouterr().err
+    assert "stopping: what was learnt is kept" in said
+    assert "Traceback" not in said
+    assert read_course(tmp_path / "out" / run_of / "checkpoint").steps == 2
+    assert not (tmp_path / "out" / "report.html").exists()
 
 
 def test_a_place_without_a_dataset_is_refused(tmp_path, capsys):

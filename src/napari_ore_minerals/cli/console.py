@@ -41,36 +41,51 @@ class Stopped(KeyboardInterrupt):
         self.number = number
 
 
-def with_bar(steps: Steps[Result], title: str = "", *, update: Callable[[Any], None] | None = None) -> Result:
+def with_bar(
+    steps: Steps[Result],
+    title: str = "",
+    *,
+    update: Callable[[Any], None] | None = None,
+    keeping: str = "",
+) -> Result:
     """Drain steps with a bar on standard error.
 
     With `update` it is the end of a part that is told: each part has a bar of its own, and `update` is called
-    with what the part gave.
+    with what the part gave.  Steps in the unit `keeping` keep where they are when they are asked to stop: a
+    Ctrl+C there waits for that.
     """
     from tqdm import tqdm
 
     from napari_ore_minerals.progress import run
 
     with _held_stop() as asked, tqdm(desc=title, unit=" steps", leave=False, disable=None) as bar:
+        stopping: list[int] = []
 
-        def show_step(progress: Progress) -> None:
-            if asked:
+        def show_step(progress: Progress) -> bool:
+            if asked and progress.unit != keeping:
                 raise Stopped(asked[0])
+            if asked and not stopping:
+                stopping.append(asked[0])
+                bar.write("stopping: what was learnt is kept; once more ends at once", file=sys.stderr)
             if progress.notice:
                 bar.write(progress.notice, file=sys.stderr)
             if update is not None and progress.update is not None:
                 bar.clear()
                 update(progress.update)
                 bar.reset()
-                return
+                return bool(stopping)
             if progress.done < bar.n:
                 bar.reset()
             if update is not None:
                 bar.set_description(progress.stage, refresh=False)
             bar.total, bar.unit = progress.total, f" {progress.unit}"
             bar.update(progress.done - bar.n)
+            return bool(stopping)
 
-        return run(steps, show_step)
+        result = run(steps, show_step)
+        if stopping:
+            raise Stopped(stopping[0])
+        return result
 
 
 @contextmanager

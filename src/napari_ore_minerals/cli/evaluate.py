@@ -155,7 +155,7 @@ def compare(  # noqa: PLR0913 - a command's flags
         part=part,
         command=shlex.join(["ore-minerals", *sys.argv[1:]]),
     )
-    report = with_bar(compare_steps(TileDataset.open(dataset), out, options), "compare")
+    report = with_bar(compare_steps(TileDataset.open(dataset), out, options), "compare", keeping="batches")
     _print_comparison(out)
     print(f"\nreport: {report}")
     failed = not_trained(out)

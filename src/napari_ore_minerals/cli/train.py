@@ -107,8 +107,11 @@ def _main_process() -> bool:
 
 
 def _drained(steps: Steps[ModelCard]) -> ModelCard:
-    """Drain steps; of several processes one speaks."""
-    return with_bar(mapped(steps, with_epoch), "train") if _main_process() else run(steps)
+    """Drain steps; of several processes one speaks, and none waits for others that were stopped."""
+    if not _main_process():
+        return run(steps)
+    keeping = "batches" if os.environ.get("WORLD_SIZE", "1") == "1" else ""
+    return with_bar(mapped(steps, with_epoch), "train", keeping=keeping)
 
 
 def with_epoch(progress: Progress) -> Progress:
