@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,8 @@ from napari_ore_minerals.errors import DatasetError, TrainingError
 from napari_ore_minerals.learning.batches import Batches
 from napari_ore_minerals.learning.dataset import UNKNOWN, TileSamples, grouped_split
 from napari_ore_minerals.learning.losses import dense_loss, soft_cross_entropy
-from napari_ore_minerals.learning.optimizing import rate
+from napari_ore_minerals.learning.optimizing import optimizer_of, rate
+from napari_ore_minerals.learning.trainer import Trainer
 from napari_ore_minerals.learning.training import EpochRecord, TrainOptions, train_steps
 from napari_ore_minerals.minerals import PAPER_MINERALS
 from napari_ore_minerals.models.architectures import build_network
@@ -143,8 +146,86 @@ def test_samples_that_do_not_fit_are_refused(network, split):
 
 
 def test_the_paper_preset():
-    paper = TrainOptions.preset("paper")
-    assert (paper.optimizer, paper.learning_rate, paper.batch_size, paper.epochs) == ("adam", 1e-6, 16, 20)
+    """Adam with 1e-6, batches of 16 and 20 epochs are the paper's; nothing that it does not name is added."""
+    found = TrainOptions.preset("paper").model_dump(exclude={"seed", "device", "checkpoint_minutes"})
+    assert found == {
+        "optimizer": "adam",
+        "learning_rate": 1e-6,
+        "schedule": "constant",
+        "warm_up": 0.0,
+        "batch_size": 16,
+        "epochs": 20,
+        "samples_per_epoch": None,
+        "minutes": None,
+        "patience": 0,
+        "weight_decay": 0.0,
+        "layer_decay": 1.0,
+        "gradient_norm": 0.0,
+        "label_smoothing": 0.0,
+        "dense_weight": 0.0,
+        "averaging": 0.0,
+        "balanced": False,
+        "augmentation": "paper",
+        "depth": "all",
+        "precision": "fp32",
+    }
+
+
+def test_adam_is_adam_and_remembers_as_the_paper_has_it(network):
+    for preset, kind in (("paper", torch.optim.Adam), ("fast", torch.optim.AdamW)):
+        optimizer = optimizer_of(network, TrainOptions.preset(preset))
+        assert type(optimizer) is kind
+        assert {group["betas"] for group in optimizer.param_groups} == {(0.9, 0.999)}
+
+
+def one_step(network, samples, **changes) -> Trainer:
+    """Learn from one batch, the same one whatever the options are."""
+    plain = {
+        "schedule": "constant",
+        "warm_up": 0.0,
+        "balanced": False,
+        "gradient_norm": 0.0,
+        "weight_decay": 0.0,
+    }
+    trainer = Trainer(copy.deepcopy(network), samples, QUICK.changed(plain | changes))
+    trainer.batches.begin_epoch()
+    trainer.step(next(trainer.batches.after(0)))
+    trainer.close()
+    return trainer
+
+
+def test_weight_decay_shrinks_matrices_and_leaves_biases(network, split):
+    before = dict(network.named_parameters())
+    without, decayed = (one_step(network, split[0], weight_decay=decay).plain.network for decay in (0.0, 0.5))
+    for (name, one), other in zip(without.named_parameters(), decayed.parameters(), strict=True):
+        shrunk = QUICK.learning_rate * 0.5 * before[name] if one.ndim > 1 else torch.zeros_like(one)
+        torch.testing.assert_close(one - other, shrunk, rtol=1e-3, atol=1e-6, msg=name)
+
+
+def test_layers_far_from_the_head_learn_slower_where_the_rate_decays(network, split):
+    moved = []
+    for decay in (1.0, 0.5):
+        learnt = one_step(network, split[0], layer_decay=decay).plain.network
+        pairs = ((network.patch_embed, learnt.patch_embed), (network.head, learnt.head))
+        moved.append([largest_change(before, after) for before, after in pairs])
+    (first_layer, head), (first_layer_decayed, head_decayed) = moved
+    assert head_decayed == pytest.approx(head, rel=1e-3)
+    assert first_layer_decayed < 0.3 * first_layer
+
+
+def largest_change(before, after) -> float:
+    pairs = zip(before.parameters(), after.parameters(), strict=True)
+    return max(float((one - other).detach().abs().max()) for one, other in pairs)
+
+
+def test_long_gradients_are_shortened_and_others_are_not(network, split):
+    lengths = []
+    for limit in (0.0, 0.01, 1e6):
+        moments = one_step(network, split[0], gradient_norm=limit).optimizer.state_dict()["state"].values()
+        lengths.append(10 * float(sum((one["exp_avg"] ** 2).sum() for one in moments)) ** 0.5)
+    assert lengths[0] > 0.1
+    assert lengths[1] == pytest.approx(0.01, rel=1e-3)
+    assert lengths[2] == pytest.approx(lengths[0])
 
 
 def test_losses_worked_by_hand():
