@@ -127,3 +127,21 @@ def test_what_cannot_be_measured_is_said(
     folder = write_result(unknown, tmp_path / "unknown.oremap")
     assert call("areas", folder) == 0
     assert "does not say how it errs" in capsys.readouterr().out
+
+
+def test_a_result_that_cannot_be_read_does_not_stop_the_others(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, broken = tmp_path / "areas.csv", results / "=0.tif.oremap"
+    (broken / "run.json").write_text("{", encoding="utf-8")
+    assert call("areas", results, "--pool", "--out", table) == 2
+    printed = capsys.readouterr()
+    assert "Pooled: 2 pictures" in printed.out
+    assert [line for line in printed.err.splitlines() if line.startswith("=0.tif.oremap: ")]
+    assert "1 of 3 results failed" in printed.err
+    assert pd.read_csv(table)["measured"].unique().tolist() == ["'=1.tif", "'=2.tif", "pooled"]
+    assert call("areas", results, "--json") == 2
+    found = json.loads(capsys.readouterr().out)
+    assert [one["name"] for one in found["measured"]] == ["=1.tif", "=2.tif"]
+    assert found["failed"][0]["result"] == str(broken)
+    assert call("areas", broken) == 1

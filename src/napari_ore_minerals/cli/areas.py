@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from napari_ore_minerals.cli.console import fail, tell
+from napari_ore_minerals.cli.console import SOME_FAILED, fail, sentence, tell
+from napari_ore_minerals.cli.measured import Found, as_json, print_found, print_pooled
 from napari_ore_minerals.cli.models import model_named
-from napari_ore_minerals.errors import ModelError, OptionError
+from napari_ore_minerals.errors import ModelError, OptionError, OreMineralsError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,13 +24,6 @@ if TYPE_CHECKING:
     from napari_ore_minerals.maps.mineral_map import MineralMap
     from napari_ore_minerals.minerals import MineralTable
     from napari_ore_minerals.models.card import ModelCard
-
-_NAMES = ("mineral", "cells")
-_PERCENT = {
-    "%": "fraction",
-    "adjusted": "fraction_adjusted",
-    "by cells": "fraction_by_cells",
-}
 
 
 def areas(  # noqa: PLR0913 - a command's flags
@@ -74,7 +67,7 @@ def areas(  # noqa: PLR0913 - a command's flags
         Print JSON instead of tables.
     """
     from napari_ore_minerals.exports.tables import long_table
-    from napari_ore_minerals.maps.files import SUFFIX, read_result, write_areas
+    from napari_ore_minerals.maps.files import write_areas
 
     folders = list(result_folders(results))
     if not folders:
@@ -84,36 +77,36 @@ def areas(  # noqa: PLR0913 - a command's flags
     if len(folders) > 1 and (region is not None or checked is not None):
         return fail(f"--region and --checked are for one result, {len(folders)} were named")
     reference_of = reference_for(model)
-    found: list[Measurement] = []
-    checks: list[pd.DataFrame] = []
-    sources: set[str] = set()
+    found: list[Found] = []
+    failed: dict[str, str] = {}
     for folder in folders:
-        mineral_map = read_result(folder)
-        reference = reference_of(mineral_map)
-        asked = asked_for(mineral_map.minerals, of, without)
-        parts = _measured(
-            mineral_map, replace(asked, name=folder.name.removesuffix(SUFFIX)), reference, region
-        )
-        found += parts
-        sources |= set() if reference is None else {reference.what}
+        try:
+            one = _measured(
+                folder, lambda it: asked_for(it.minerals, of, without), reference_of, region, checked
+            )
+        except (OreMineralsError, OSError, MemoryError) as error:
+            failed[str(folder)] = sentence(error)
+            tell(f"{folder.name}: {sentence(error)}")
+            continue
+        found.append(one)
         if not json_output:
-            _print(parts)
-        if checked is not None:
-            checks.append(_checked(mineral_map, checked))
-            if not json_output:
-                print("\nAdjusted by the cells that were checked (Olofsson et al. 2014)")
-                print(checks[-1].to_string(index=False, float_format="{:.4f}".format))
-    pooled = _pooled(found) if pool else None
-    for what in sorted(sources):
+            print_found(one)
+    if not found:
+        return fail("nothing was measured")
+    parts = [part for one in found for part in one.parts]
+    pooled = _pooled(parts) if pool else None
+    for what in sorted({one.reference.what for one in found if one.reference is not None}):
         tell(f"the classifier's error is that on {what}")
     if json_output:
-        print(json.dumps(_as_json(found, pooled, checks), indent=2))
+        print(json.dumps(as_json(found, pooled, failed), indent=2))
     elif pooled is not None:
-        _print_pooled(pooled, len(found))
+        print_pooled(pooled, len(parts))
     if out is not None:
-        write_areas(long_table(found, pooled), out)
+        write_areas(long_table(parts, pooled), out)
         tell(f"areas: {out}")
-    return 0
+    if failed:
+        tell(f"{len(failed)} of {len(folders)} results failed")
+    return SOME_FAILED if failed else 0
 
 
 def register(app: App, _models_app: App) -> None:
@@ -147,14 +140,26 @@ def asked_for(minerals: MineralTable, of: str, without: tuple[str, ...]) -> Aske
 
 
 def _measured(
-    mineral_map: MineralMap, asked: Asked, reference: Reference | None, region: Path | None
-) -> tuple[Measurement, ...]:
+    folder: Path,
+    choose: Callable[[MineralMap], Asked],
+    reference_of: Callable[[MineralMap], Reference | None],
+    region: Path | None,
+    checked: Path | None,
+) -> Found:
+    """Measure a result: the whole of it, or its regions."""
+    from napari_ore_minerals.maps.files import SUFFIX, read_result
     from napari_ore_minerals.maps.measuring import measure, measure_regions
-    from napari_ore_minerals.maps.region_files import read_regions
+    from napari_ore_minerals.maps.region_files import measure_checked, read_regions
 
+    mineral_map = read_result(folder)
+    reference = reference_of(mineral_map)
+    asked = replace(choose(mineral_map), name=folder.name.removesuffix(SUFFIX))
     if region is None:
-        return (measure(mineral_map, asked, reference),)
-    return measure_regions(mineral_map, read_regions(mineral_map, region), asked, reference)
+        parts: tuple[Measurement, ...] = (measure(mineral_map, asked, reference),)
+    else:
+        parts = measure_regions(mineral_map, read_regions(mineral_map, region), asked, reference)
+    cells = None if checked is None else measure_checked(mineral_map, checked)
+    return Found(parts, reference, cells)
 
 
 def _card(folder: Path) -> ModelCard:
@@ -193,86 +198,3 @@ def _pooled(found: list[Measurement]) -> pd.DataFrame:
     from napari_ore_minerals.maps.pooling import pool
 
     return pool(found)
-
-
-def _checked(mineral_map: MineralMap, path: Path) -> pd.DataFrame:
-    from napari_ore_minerals.maps.region_files import measure_checked
-
-    return measure_checked(mineral_map, path)
-
-
-def _print(parts: tuple[Measurement, ...]) -> None:
-    for part in parts:
-        print(f"\n{part.name}")
-        print(_shown(part.table).to_string(index=False))
-        print(
-            f"95 % intervals from {part.blocks} blocks of {part.block_px:.0f} px; "
-            f"grains of about {part.grain_px:.0f} px"
-        )
-        for warning in part.warnings:
-            print(f"Note: {warning}")
-
-
-def _print_pooled(pooled: pd.DataFrame, pictures: int) -> None:
-    from napari_ore_minerals.maps.pooling import FEW_PICTURES
-
-    print(f"\nPooled: {pictures} pictures")
-    print(_shown(pooled).to_string(index=False))
-    if 1 < pictures < FEW_PICTURES:
-        print(
-            f"Note: {pictures} pictures say little of how pictures differ; with {FEW_PICTURES} or more "
-            "the intervals become shorter"
-        )
-
-
-def _shown(table: pd.DataFrame) -> pd.DataFrame:
-    """Percentages and intervals as they are printed."""
-    import numpy as np
-
-    shown = table[[name for name in _NAMES if name in table]].copy()
-    for title, name in _PERCENT.items():
-        if name in table:
-            shown[title] = (100 * table[name]).map("{:.1f}".format).where(table[name].notna(), "")
-        if title == "%":
-            shown["95 % interval"] = _ends(table, "low", "high")
-    if "picture_low" in table and table["picture_low"].notna().any():
-        shown["this picture"] = _ends(table, "picture_low", "picture_high")
-    if "effective_n" in table:
-        known = np.isfinite(table["effective_n"])
-        shown["effective n"] = [
-            f"{n:.0f}" if there else "" for n, there in zip(table["effective_n"], known, strict=True)
-        ]
-    if table["area_mm2"].notna().any():
-        shown["area, mm2"] = table["area_mm2"].map("{:.4g}".format)
-    return shown
-
-
-def _ends(table: pd.DataFrame, low: str, high: str) -> list[str]:
-    return [
-        "" if math.isnan(first) else f"{100 * first:.1f} to {100 * last:.1f}"
-        for first, last in zip(table[low], table[high], strict=True)
-    ]
-
-
-def _as_json(
-    found: list[Measurement], pooled: pd.DataFrame | None, checks: list[pd.DataFrame]
-) -> dict[str, Any]:
-    def rows(table: pd.DataFrame) -> Any:
-        return json.loads(table.to_json(orient="records"))
-
-    return {
-        "measured": [
-            {
-                "name": one.name,
-                "um_per_px": one.um_per_px,
-                "grain_px": one.grain_px,
-                "block_px": one.block_px,
-                "blocks": one.blocks,
-                "areas": rows(one.table),
-                "notes": list(one.warnings),
-            }
-            for one in found
-        ],
-        "pooled": None if pooled is None else rows(pooled),
-        "checked": [rows(table) for table in checks],
-    }
