@@ -110,6 +110,8 @@ def test_regions_and_checked_cells(results: Path, tmp_path: Path, capsys: pytest
         "all regions",
     ]
     assert "Olofsson et al. 2014" in printed
+    assert call("areas", one, "--region", regions, "--pool") == 1
+    assert "give one of the two" in capsys.readouterr().err
     assert call("areas", results, "--region", regions) == 1
     assert "are for one result, 3 were named" in capsys.readouterr().err
 

@@ -60,7 +60,7 @@ def areas(  # noqa: PLR0913 - a command's flags
     checked
         CSV file with the columns mapped, true, cells: cells drawn at random in each mapped class and looked at.
     pool
-        Take all results as pictures of one section or deposit.
+        Take all results as pictures of one section or deposit; not with regions, which are no pictures.
     out
         CSV file to write with all rows; it must not exist.
     json_output
@@ -76,6 +76,8 @@ def areas(  # noqa: PLR0913 - a command's flags
         return fail(f"{out} exists: name another file for the table")
     if len(folders) > 1 and (region is not None or checked is not None):
         return fail(f"--region and --checked are for one result, {len(folders)} were named")
+    if pool and region is not None:
+        return fail("--pool takes pictures together and --region measures parts of one: give one of the two")
     reference_of = reference_for(model)
     found: list[Found] = []
     failed: dict[str, str] = {}
