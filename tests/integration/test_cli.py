@@ -164,6 +164,10 @@ def test_what_is_done_is_not_done_again_and_one_table_holds_all(
     assert set(rows["picture"]) == {str(path) for path in (*pictures, broken)}
     assert rows.groupby("picture")["fraction_of_picture"].sum()[str(pictures[0])] == pytest.approx(1)
     assert rows.loc[rows["picture"] == str(broken), "problem"].notna().all()
+    assert rows.columns[-1] == "problem"
+    told = rows[rows["picture"] != str(broken)]
+    assert (told["scale"] == "not known").all()
+    assert told[["program", "model", "model sha256", "options", "software"]].notna().all(axis=None)
     assert call(*asked, "--table", table) == 1
     assert call(*asked, "--min-confidence", 0.9) == 2
     assert "differs in options" in capsys.readouterr().err

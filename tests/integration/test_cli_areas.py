@@ -77,6 +77,9 @@ def test_results_are_measured_and_pooled(
     assert rows.groupby("measured")["fraction"].sum().tolist() == pytest.approx([1, 1, 1, 1])
     assert rows.loc[rows["mineral"] == "gangue", "fraction"].isna().all()
     assert (rows.loc[rows["mineral"] == "gold", "classifier_error"] > 0).all()
+    assert (rows["scale"] == "0.5 um/px (given by the user)").all()
+    for name in ("program", "model", "model sha256", "options", "corrections"):
+        assert rows[name].notna().all(), name
     assert call("areas", results, "--out", table) == 1
     assert "exists: name another file" in capsys.readouterr().err
 
@@ -89,6 +92,8 @@ def test_json_holds_what_the_tables_hold(results: Path, capsys: pytest.CaptureFi
     assert fractions["pyrite"] is None
     assert sum(value or 0 for value in fractions.values()) == pytest.approx(1)
     assert found["pooled"] is None
+    assert measured["facts"]["scale"] == "0.5 um/px (given by the user)"
+    assert "pyrite" not in measured["facts"]["fractions of"].split(", ")
 
 
 def test_regions_and_checked_cells(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from napari_ore_minerals.cli.console import SOME_FAILED, fail, sentence, tell
-from napari_ore_minerals.cli.measured import Found, as_json, print_found, print_pooled
+from napari_ore_minerals.cli.measured import Found, as_json, print_found, print_pooled, table_of
 from napari_ore_minerals.cli.models import model_named
 from napari_ore_minerals.errors import ModelError, OptionError, OreMineralsError
 
@@ -66,18 +66,14 @@ def areas(  # noqa: PLR0913 - a command's flags
     json_output
         Print JSON instead of tables.
     """
-    from napari_ore_minerals.exports.tables import long_table
     from napari_ore_minerals.maps.files import write_areas
 
     folders = list(result_folders(results))
     if not folders:
         return fail("no result folders (.oremap) were found in what was named")
-    if out is not None and out.exists():
-        return fail(f"{out} exists: name another file for the table")
-    if len(folders) > 1 and (region is not None or checked is not None):
-        return fail(f"--region and --checked are for one result, {len(folders)} were named")
-    if pool and region is not None:
-        return fail("--pool takes pictures together and --region measures parts of one: give one of the two")
+    wrong = _wrong(len(folders), region=region, checked=checked, pool=pool, out=out)
+    if wrong:
+        return fail(wrong)
     reference_of = reference_for(model)
     found: list[Found] = []
     failed: dict[str, str] = {}
@@ -104,7 +100,7 @@ def areas(  # noqa: PLR0913 - a command's flags
     elif pooled is not None:
         print_pooled(pooled, len(parts))
     if out is not None:
-        write_areas(long_table(parts, pooled), out)
+        write_areas(table_of(found, pooled), out)
         tell(f"areas: {out}")
     if failed:
         tell(f"{len(failed)} of {len(folders)} results failed")
@@ -141,6 +137,17 @@ def asked_for(minerals: MineralTable, of: str, without: tuple[str, ...]) -> Aske
     return Asked(without=tuple(sorted(codes)))
 
 
+def _wrong(results: int, *, region: Path | None, checked: Path | None, pool: bool, out: Path | None) -> str:
+    """Say in one sentence what cannot be asked for together; empty where all can."""
+    if out is not None and out.exists():
+        return f"{out} exists: name another file for the table"
+    if results > 1 and (region is not None or checked is not None):
+        return f"--region and --checked are for one result, {results} were named"
+    if pool and region is not None:
+        return "--pool takes pictures together and --region measures parts of one: give one of the two"
+    return ""
+
+
 def _measured(
     folder: Path,
     choose: Callable[[MineralMap], Asked],
@@ -161,7 +168,7 @@ def _measured(
     else:
         parts = measure_regions(mineral_map, read_regions(mineral_map, region), asked, reference)
     cells = None if checked is None else measure_checked(mineral_map, checked)
-    return Found(parts, reference, cells)
+    return Found.of(mineral_map, parts, reference, cells)
 
 
 def _card(folder: Path) -> ModelCard:

@@ -65,7 +65,7 @@ def classify(  # noqa: PLR0913 - a command's flags
     overwrite
         Classify anew and replace older results.
     table
-        CSV file to write with the areas of all pictures; it must not exist.
+        CSV file to write with the areas of all pictures and where they come from; it must not exist.
     reports
         Write an HTML report and an Excel workbook beside each result, as `ore-minerals report` does.
     grains
@@ -89,6 +89,7 @@ def classify(  # noqa: PLR0913 - a command's flags
     from napari_ore_minerals.maps.files import write_areas
 
     found: list[dict[str, Any]] = []
+    facts: dict[Path, dict[str, str]] = {}
     damaged: list[str] = []
 
     def show(outcome: Outcome) -> None:
@@ -99,6 +100,7 @@ def classify(  # noqa: PLR0913 - a command's flags
             found.append({"picture": str(outcome.picture), "error": outcome.problem})
             return
         found.append(as_json(outcome.map, outcome.picture, outcome.folder))
+        facts[outcome.picture] = found[-1]["facts"]
         damaged.extend([outcome.picture.name] * (outcome.map.run.damaged_chunks > 0))
         if not json_output:
             before = " (done before)" if outcome.done_before else ""
@@ -120,7 +122,7 @@ def classify(  # noqa: PLR0913 - a command's flags
     if json_output:
         print(json.dumps(found, indent=2))
     if table is not None:
-        write_areas(area_table(outcomes), table)
+        write_areas(area_table(outcomes, facts), table)
     failures = sum(bool(outcome.problem) for outcome in outcomes)
     if failures:
         tell(f"{failures} of {len(paths)} pictures failed")

@@ -153,6 +153,7 @@ def print_areas(mineral_map: MineralMap, truth: Any = None) -> None:
 
 def as_json(mineral_map: MineralMap, path: Path, folder: Path) -> dict[str, Any]:
     """What ``--json`` prints of one picture."""
+    from napari_ore_minerals.exports.shown import origin
     from napari_ore_minerals.maps.areas import areas
 
     return {
@@ -163,6 +164,7 @@ def as_json(mineral_map: MineralMap, path: Path, folder: Path) -> dict[str, Any]
         "model": mineral_map.model.model_dump(),
         "seconds": mineral_map.run.seconds,
         "warnings": list(mineral_map.warnings),
+        "facts": origin(mineral_map),
     }
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from napari_ore_minerals.maps.adjusting import Reference
     from napari_ore_minerals.maps.measuring import Measurement
+    from napari_ore_minerals.maps.mineral_map import MineralMap
 
 _NAMES = ("mineral", "cells")
 _PERCENT = {
@@ -35,11 +36,41 @@ class Found:
         How the model errs.
     checked : pandas.DataFrame or None
         Adjusted by cells that were checked.
+    facts : dict of str
+        Where the figures come from.
     """
 
     parts: tuple[Measurement, ...]
     reference: Reference | None
     checked: pd.DataFrame | None
+    facts: dict[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        mineral_map: MineralMap,
+        parts: tuple[Measurement, ...],
+        reference: Reference | None,
+        checked: pd.DataFrame | None,
+    ) -> Found:
+        """Gather what was found on a map."""
+        from napari_ore_minerals.exports.shown import Shown, facts
+
+        return cls(parts, reference, checked, facts(Shown.of(mineral_map, parts)))
+
+
+def table_of(found: Sequence[Found], pooled: pd.DataFrame | None) -> pd.DataFrame:
+    """All rows below each other with their facts in the last columns; pooled rows have what is the same for all."""
+    import pandas as pd
+
+    from napari_ore_minerals.exports.tables import long_table
+
+    tables = [long_table(one.parts).assign(**one.facts) for one in found]
+    if pooled is not None:
+        told = found[0].facts.items()
+        same = {name: text for name, text in told if all(one.facts.get(name) == text for one in found)}
+        tables.append(long_table([], pooled).assign(**same))
+    return pd.concat(tables, ignore_index=True)
 
 
 def print_found(found: Found) -> None:
@@ -87,6 +118,7 @@ def as_json(found: Sequence[Found], pooled: pd.DataFrame | None, failed: Mapping
                 "blocks": part.blocks,
                 "areas": rows(part.table),
                 "notes": list(part.warnings),
+                "facts": one.facts,
             }
             for one in found
             for part in one.parts

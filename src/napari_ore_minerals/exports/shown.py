@@ -114,11 +114,21 @@ class Shown:
 
 def facts(shown: Shown) -> dict[str, str]:
     """Where an export comes from, in words: what stands in every one of them."""
-    mineral_map = shown.mineral_map
-    picture, model, run, grid = mineral_map.picture, mineral_map.model, mineral_map.run, mineral_map.grid
-    cells = f"{grid.rows * grid.columns:,} cells"
     last = shown.measured[-1]
     names = [*(mineral.name for mineral in last.minerals), "unclassified"]
+    found = {
+        "fractions of": ", ".join(name for name, counts in zip(names, last.whole, strict=True) if counts),
+        "regions": ", ".join(one.name for one in shown.measured),
+        "intervals from": f"{last.blocks} blocks of {last.block_px:.0f} px",
+        "grains": _grains_in_words(shown.grains),
+    }
+    return origin(shown.mineral_map, shown.corrections) | _told(found)
+
+
+def origin(mineral_map: MineralMap, corrections: int | None = None) -> dict[str, str]:
+    """Where a map comes from, in words; None for the corrections that can be told from the map."""
+    picture, model, run, grid = mineral_map.picture, mineral_map.model, mineral_map.run, mineral_map.grid
+    corrected = int(said_by_user(mineral_map).sum()) if corrections is None else corrections
     found = {
         "program": PROGRAM,
         "picture": picture.name,
@@ -129,7 +139,7 @@ def facts(shown: Shown) -> dict[str, str]:
         "model": f"{model.name} version {model.version} ({model.architecture})",
         "model sha256": model.weights_sha256,
         "minerals": ", ".join(
-            f"{mineral.code} {mineral.name} ({mineral.symbol})" for mineral in last.minerals
+            f"{mineral.code} {mineral.name} ({mineral.symbol})" for mineral in mineral_map.minerals
         ),
         "tiles": f"{grid.tile_px} px, every {grid.stride_px} px",
         "least confidence": f"{run.min_confidence:g}",
@@ -138,14 +148,10 @@ def facts(shown: Shown) -> dict[str, str]:
         "computed": f"{run.device}, {run.precision}, {run.created}"
         + ("" if run.complete else ", stopped early"),
         "software": ", ".join(f"{name} {version}" for name, version in run.software.items()),
-        "corrections": f"{shown.corrections:,} of {cells} given or confirmed by a user"
+        "corrections": f"{corrected:,} of {grid.rows * grid.columns:,} cells given or confirmed by a user"
         + (", and the map follows them" if follows(mineral_map) else ""),
-        "fractions of": ", ".join(name for name, counts in zip(names, last.whole, strict=True) if counts),
-        "regions": ", ".join(one.name for one in shown.measured),
-        "intervals from": f"{last.blocks} blocks of {last.block_px:.0f} px",
-        "grains": _grains_in_words(shown.grains),
     }
-    return {name: _printable(text) for name, text in found.items() if text}
+    return _told(found)
 
 
 def notes(shown: Shown) -> tuple[str, ...]:
@@ -164,6 +170,10 @@ def scale_in_words(mineral_map: MineralMap) -> str:
     if mineral_map.um_per_px is None:
         return NOT_KNOWN
     return f"{mineral_map.um_per_px:.6g} um/px ({mineral_map.um_per_px_source or 'source ' + NOT_KNOWN})"
+
+
+def _told(found: dict[str, str]) -> dict[str, str]:
+    return {name: _printable(text) for name, text in found.items() if text}
 
 
 def _printable(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -124,17 +124,30 @@ def result_folders(pictures: Sequence[Path], out: Path | None = None) -> list[Pa
     return list(owners)
 
 
-def area_table(outcomes: Iterable[Outcome]) -> pd.DataFrame:
-    """Areas of all pictures below each other, with the picture in the first column and what went wrong in the last."""
+def area_table(
+    outcomes: Iterable[Outcome], facts: Mapping[Path, Mapping[str, str]] | None = None
+) -> pd.DataFrame:
+    """Areas of all pictures below each other, with the picture in the first column and what went wrong in the last.
+
+    Parameters
+    ----------
+    outcomes
+        What became of the pictures.
+    facts
+        Where each picture's areas come from, in words; columns before the last.
+    """
     import pandas as pd
 
     tables = []
     for outcome in outcomes:
         table = pd.DataFrame({"mineral": [""]}) if outcome.areas is None else outcome.areas.copy()
         table.insert(0, "picture", str(outcome.picture))
-        table["problem"] = outcome.problem
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+        told = (facts or {}).get(outcome.picture, {})
+        tables.append(table.assign(**{name: text for name, text in told.items() if name not in table}))
+        tables[-1]["problem"] = outcome.problem
+    found = pd.concat(tables, ignore_index=True)
+    found["problem"] = found.pop("problem")
+    return found
 
 
 def _one(
