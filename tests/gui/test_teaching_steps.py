@@ -275,8 +275,12 @@ def test_two_results_of_one_picture_never_mix(desk: Desk, first: Made) -> None:
     one = desk.show(first)
     desk.paint(one, (0, 0), other(first, (0, 0)))
     two = desk.show(again)
+    carried = two.map
+    assert [cell.cell for cell in desk.teaching.corrections] == [(0, 0)], "what was said goes on counting"
+    assert desk.teaching.lesson is not None
+    assert desk.teaching.lesson.base is again[0]
     desk.worker.answer(0)
-    assert two.map is again[0]
+    assert two.map is carried
     assert desk.worker.wishes[0].of != MapKey.of(again[0])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,13 +10,17 @@ import numpy as np
 from napari_ore_minerals.errors import DatasetError
 from napari_ore_minerals.maps.files import read_result
 from napari_ore_minerals.maps.mineral_map import label_cells
-from napari_ore_minerals.maps.places import said_by_user
+from napari_ore_minerals.maps.places import follows, said_by_user
+from napari_ore_minerals.minerals import UNCLASSIFIED
 
-from .corrections import as_corrections, found_corrections
+from .corrections import Cell, as_corrections, found_corrections
 from .journal import Lessons, PictureNote
+from .lesson import Lesson
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from napari_ore_minerals.maps.mineral_map import MineralMap
 
 
 def painted_corrections(folder: Path) -> Lessons:
@@ -49,3 +54,40 @@ def painted_corrections(folder: Path) -> Lessons:
         minerals=mineral_map.minerals.minerals,
     )
     return Lessons(note, tuple(as_corrections(found, mineral_map, now=mineral_map.run.created[:40])))
+
+
+def taught_already(mineral_map: MineralMap, own: MineralMap | None = None) -> Lesson | None:
+    """Lesson of a map that carries what a user said; None where nothing was said of it.
+
+    Parameters
+    ----------
+    mineral_map
+        As it was shown or saved; its labels hold what was said.
+    own
+        As the model gave it, where that is still known.
+
+    Returns
+    -------
+    Lesson or None
+        Its base is the model's own answer and not what was said; where that is not known any more, a cell of
+        which something was said is unclassified there.
+    """
+    said = said_by_user(mineral_map)
+    if own is None:
+        if not said.any():
+            return None
+        labels = label_cells(
+            mineral_map.probabilities,
+            mineral_map.processed,
+            mineral_map.minerals,
+            min_confidence=mineral_map.run.min_confidence,
+        )
+        if follows(mineral_map):
+            labels[said] = UNCLASSIFIED
+        own = replace(mineral_map, labels=labels)
+    codes = {
+        Cell(int(row), int(column)): int(mineral_map.labels[row, column]) for row, column in np.argwhere(said)
+    }
+    known = {cell: code for cell, code in codes.items() if code in mineral_map.minerals.codes}
+    blank = [cell for cell in codes if cell not in known]
+    return Lesson(own, mineral_map.minerals).say(known, blank=blank)

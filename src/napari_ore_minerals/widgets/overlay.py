@@ -16,6 +16,7 @@ from napari_ore_minerals.widgets.layers import (
     HEATMAP,
     MAP_KEY,
     MINERALS,
+    OWN_KEY,
     ROLE_KEY,
     SCALE_KEY,
     confidence_arguments,
@@ -194,6 +195,7 @@ class Overlay:
         for layer in self.layers():
             layer.metadata[MAP_KEY] = mineral_map
             layer.metadata.pop(SCALE_KEY, None)
+            layer.metadata.pop(OWN_KEY, None)
         if self.labels is not None:
             forget_undo(self.labels)
 
@@ -304,6 +306,18 @@ class Overlay:
         for layer in self.layers():
             if layer is not self.labels or (self.fits and not self.painted.any()):
                 self._viewer.layers.remove(layer)
+
+    def retire(self) -> None:
+        """Make room for another result of the same picture: layers that were painted on are hidden, others go."""
+        if not self.fits or self.painted.any():
+            self.hide()
+        else:
+            self.discard()
+
+    def hide(self) -> None:
+        """Make all layers invisible."""
+        for layer in self.layers():
+            layer.visible = False
 
     def _write(self, labels: NDArray[np.uint8]) -> None:
         untouched = ~self.painted

@@ -58,9 +58,11 @@ class Session(QObject):  # type: ignore[misc]
         super().__init__()
         self._viewer, self._worker = viewer, worker
         self._overlays: WeakKeyDictionary[Image, dict[Plane, Overlay]] = WeakKeyDictionary()
+        self._older: WeakKeyDictionary[Image, list[Overlay]] = WeakKeyDictionary()  # painted on, now hidden
         self._adopted: WeakKeyDictionary[Labels, Overlay] = WeakKeyDictionary()
         self._running: tuple[Plan, Overlay] | None = None
         self._finishing: Iterator[None] | None = None
+        self._looked_at: object = None  # the active layer when Classify was pressed
         self._draw_from = 0.0
         worker.advanced.connect(self._advance)
         worker.finished.connect(self._finish)
@@ -78,6 +80,7 @@ class Session(QObject):  # type: ignore[misc]
         if self.busy:
             return
         self._running = (plan, self._overlay_for(plan))
+        self._looked_at = self._viewer.layers.selection.active
         plan.layer.events.data.connect(self._picture_replaced)
         self._draw_from = 0.0
         self.begun.emit()
@@ -103,7 +106,9 @@ class Session(QObject):  # type: ignore[misc]
 
     def picture_of(self, overlay: Overlay) -> Image | None:
         """Layer of the picture that a result belongs to; None if it came from a folder."""
-        return next((layer for layer, shown in self._overlays.items() if overlay in shown.values()), None)
+        shown = ((layer, overlays.values()) for layer, overlays in self._overlays.items())
+        everything = [*shown, *self._older.items()]
+        return next((layer for layer, overlays in everything if overlay in overlays), None)
 
     def disconnect_viewer(self) -> None:
         """Listen to the viewer no more."""
@@ -113,6 +118,8 @@ class Session(QObject):  # type: ignore[misc]
     def _all(self) -> Iterator[Overlay]:
         for of_planes in self._overlays.values():
             yield from of_planes.values()
+        for older in self._older.values():
+            yield from older
 
     def _known(self, plan: Plan) -> Overlay | None:
         """Overlay of an earlier run on the same plane of the picture."""
@@ -127,11 +134,13 @@ class Session(QObject):  # type: ignore[misc]
         return Overlay(self._viewer, plan.layer.name, plan.task.grid, minerals, plan.picture.placement)
 
     def _taken(self, plan: Plan, overlay: Overlay) -> None:
-        """Make room for a run's first cells: what an older run left goes, but not what was painted on."""
+        """Make room for a run's first cells: what an older run left goes; what was painted on is hidden."""
         older = self._known(plan)
         if older is not overlay:
             if older is not None:
-                older.discard()
+                older.retire()
+                if older.layers():
+                    self._older.setdefault(plan.layer, []).append(older)
             of_planes = self._overlays.setdefault(plan.layer, {})
             of_planes.pop(plan.picture.placement.plane, None)
             of_planes[plan.picture.placement.plane] = overlay
@@ -177,7 +186,12 @@ class Session(QObject):  # type: ignore[misc]
         self._taken(plan, overlay)
         yield
         yield from overlay.completing(mineral_map)
-        if self._viewer.layers.selection.active is plan.layer:
+        for (
+            opened
+        ) in self._adopted.values():  # from a folder, or a copy: two maps over each other cannot be read
+            if opened.map is not None and opened.map.picture.fingerprint == mineral_map.picture.fingerprint:
+                opened.hide()
+        if self._still_looks_at(plan.layer):
             self._viewer.layers.selection.active = overlay.labels
         yield
         self._end()
@@ -185,6 +199,14 @@ class Session(QObject):  # type: ignore[misc]
         if run.tiles >= FEWEST_TILES_FOR_SPEED and run.seconds > 0:
             memory.remember_speed(plan.card.weights_sha256, run.device, run.tiles / run.seconds)
         self.finished.emit(overlay, _outcome(plan, mineral_map))
+
+    def _still_looks_at(self, picture: Image) -> bool:
+        """Whether the user has not turned to another picture since Classify was pressed."""
+        active = self._viewer.layers.selection.active
+        if active is None or active is picture or active is self._looked_at:
+            return True
+        mine = (*self._overlays.get(picture, {}).values(), *self._older.get(picture, ()))
+        return any(active in overlay.layers() for overlay in mine)
 
     def _cut_short(self, gathered: Gathered) -> None:
         if self._running is not None:
@@ -199,7 +221,7 @@ class Session(QObject):  # type: ignore[misc]
         if self._running is not None:
             plan, _ = self._running
             plan.layer.events.data.disconnect(self._picture_replaced)
-        self._running = self._finishing = None
+        self._running = self._finishing = self._looked_at = None
 
     def _drop(self, why: str) -> None:
         """Stop a run whose picture is gone; its layers would lie over nothing."""
@@ -219,6 +241,8 @@ class Session(QObject):  # type: ignore[misc]
     def _layer_removed(self, event: object) -> None:
         if self._running is not None and self._running[0].layer is getattr(event, "value", None):
             self._drop(REMOVED)
+        for overlays in self._older.values():
+            overlays[:] = [overlay for overlay in overlays if overlay.layers()]
         self.layers_changed.emit()
 
 

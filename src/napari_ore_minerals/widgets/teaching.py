@@ -12,11 +12,14 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_ore_minerals.errors import DatasetError
+from napari_ore_minerals.learning.journal import Lessons
 from napari_ore_minerals.learning.lesson import Lesson, stroke
+from napari_ore_minerals.learning.painted_results import taught_already
 from napari_ore_minerals.learning.refit import with_minerals
 from napari_ore_minerals.maps.places import follows_other_pictures
-from napari_ore_minerals.widgets.diary import Diary
+from napari_ore_minerals.widgets.diary import Diary, note_of
 from napari_ore_minerals.widgets.layer_watch import LayerWatch
+from napari_ore_minerals.widgets.layers import OWN_KEY
 from napari_ore_minerals.widgets.messages import MapKey
 from napari_ore_minerals.widgets.outline import show_outline
 from napari_ore_minerals.widgets.view_of_cells import go_to_cell
@@ -25,8 +28,9 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from numpy.typing import NDArray
 
+    from napari_ore_minerals.images.tiles import TileGrid
     from napari_ore_minerals.learning.corrections import Cell, Correction
-    from napari_ore_minerals.learning.journal import Journal, Lessons
+    from napari_ore_minerals.learning.journal import Journal
     from napari_ore_minerals.maps.mineral_map import MineralMap
     from napari_ore_minerals.widgets.jobs import Worker
     from napari_ore_minerals.widgets.messages import Followed
@@ -73,6 +77,7 @@ class Teaching(QObject):  # type: ignore[misc]
         self._shown: WeakKeyDictionary[Overlay, MineralMap] = WeakKeyDictionary()
         self._lessons: WeakKeyDictionary[Overlay, Lesson] = WeakKeyDictionary()
         self._seen: WeakKeyDictionary[Overlay, NDArray[np.uint8]] = WeakKeyDictionary()
+        self._said: dict[tuple[str, str, TileGrid], Lessons] = {}  # of each picture, model and grid
         self._touched: dict[Cell, int] = {}
         self._watch = LayerWatch(self._painted, self._touch, self.undo, self.redo)
         self.diary.saved.connect(self._saved)
@@ -243,6 +248,7 @@ class Teaching(QObject):  # type: ignore[misc]
         if overlay is None or older is None:
             return
         self._lessons[overlay] = lesson
+        self._said[_key(lesson.base)] = Lessons(note_of(lesson), lesson.corrections)
         self.diary.write(older, lesson)
         show_outline(self._viewer, overlay, lesson.said.keys())
         self.changed.emit()
@@ -294,6 +300,8 @@ class Teaching(QObject):  # type: ignore[misc]
         seen = self._seen[overlay]
         overlay.follow(shown, model, seen)
         self._shown[overlay] = shown
+        for layer in overlay.layers():
+            layer.metadata[OWN_KEY] = lesson.base
         self._seen[overlay] = np.where(before == seen, overlay.values, seen).astype(np.uint8)
         if (before != seen).any():
             self._settle.start()
@@ -302,11 +310,16 @@ class Teaching(QObject):  # type: ignore[misc]
         """Begin a lesson; a run whose process had to be killed cannot tell which picture it was of."""
         if not mineral_map.picture.fingerprint:
             return
-        others = self._taught_with(mineral_map)
-        self._lessons[overlay] = Lesson.of(mineral_map, after=others)
+        own = None if overlay.labels is None else overlay.labels.metadata.get(OWN_KEY)
+        again, others = taught_already(mineral_map, own), self._taught_with(mineral_map)
+        self._lessons[overlay] = Lesson.of(mineral_map, after=others) if again is None else again
+        if again is not None:
+            self._shown[overlay], self._followed[overlay] = mineral_map, again
         self._seen[overlay] = mineral_map.labels.copy()
         self._watch.teach()
         self.take_strokes()
+        if carried := self._said.get(_key(mineral_map)):
+            self.take_over(carried)
         if others:
             self.ask()
         try:
@@ -348,3 +361,7 @@ class Teaching(QObject):  # type: ignore[misc]
 
     def _painted(self, _: Any = None) -> None:
         self._settle.start()
+
+
+def _key(mineral_map: MineralMap) -> tuple[str, str, TileGrid]:
+    return mineral_map.picture.fingerprint, mineral_map.model.weights_sha256, mineral_map.grid
