@@ -307,6 +307,31 @@ def test_orphans_are_swept_and_nothing_else(store: ModelStore) -> None:
     assert sorted(path.name for path in store.root.iterdir()) == sorted([*before, ".staging-young"])
 
 
+@pytest.mark.fault("D8")
+def test_whoever_writes_sweeps_what_killed_processes_left(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = time.time() - 25 * 3600
+
+    def left_behind(name: str) -> Path:
+        folder = store.root / name
+        folder.mkdir()
+        os.utime(folder, (old, old))
+        return folder
+
+    orphan = left_behind(".staging-dead")
+    store.activate(1)
+    assert not orphan.exists()
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError("busy")
+
+    left_behind(".staging-dead")
+    monkeypatch.setattr(ModelStore, "_sweep", refused)
+    store.activate(2)
+    assert store.current().version == store.version(2)
+
+
 @pytest.mark.slow
 def test_killed_at_any_operation_the_store_is_as_before_or_after(tmp_path: Path) -> None:
     child = victims("kill", tmp_path / "store")

@@ -14,7 +14,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -205,17 +205,21 @@ class ModelStore:
         """Delete what killed processes left behind; returns how many things were deleted."""
         if not self.root.is_dir():
             return 0
+        with self._failures("swept"), self._locked(sweep=False):
+            return self._sweep(older_than_hours)
+
+    def _sweep(self, older_than_hours: float = ORPHAN_HOURS) -> int:
+        """Sweep under a lock that is held."""
         before = time.time() - older_than_hours * 3600
         swept = 0
-        with self._failures("swept"), self._locked():
-            for path in {path for pattern in _ORPHANS for path in self.root.glob(pattern)}:
-                if path.lstat().st_mtime > before:
-                    continue
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink(missing_ok=True)
-                swept += 1
+        for path in {path for pattern in _ORPHANS for path in self.root.glob(pattern)}:
+            if path.lstat().st_mtime > before:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+            swept += 1
         return swept
 
     def _numbered(self) -> list[tuple[int, Path]]:
@@ -264,7 +268,7 @@ class ModelStore:
             ) from error
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self, *, sweep: bool = True) -> Iterator[None]:
         lock, holder = FileLock(self.root / LOCK_NAME, timeout=LOCK_TIMEOUT_S), self.root / HOLDER_NAME
         try:
             lock.acquire()
@@ -275,6 +279,9 @@ class ModelStore:
             ) from error
         try:
             holder.write_text(str(os.getpid()), encoding="ascii")
+            if sweep:
+                with suppress(OSError):  # what killed processes left stands in nobody's way
+                    self._sweep()
             yield
         finally:
             lock.release()
