@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("napari")
 
@@ -174,18 +175,27 @@ def test_too_little_to_learn_from_is_said_before_a_click(new_panel: Callable[...
 def test_earlier_pictures_are_learnt_from_as_long_as_their_files_are_there(
     new_panel: Callable[..., FineTunePanel], plain: Lesson, tmp_path: Path, qtbot: Any
 ) -> None:
+    """A file that is gone, and one that was saved again with other pixels, stand in nobody's way."""
     journal = Journal(tmp_path / "corrections")
-    for name, there in (("a" * 64, True), ("b" * 64, False)):
-        path = tmp_path / f"{name[0]}.png"
-        if there:
-            path.write_bytes(b"")
-        note = note_of(plain).model_copy(update={"picture": name, "path": str(path)})
-        journal.note(note)
+    for kind in ("there", "gone", "saved again"):
+        path = tmp_path / f"{kind}.png"
+        Image.fromarray(np.full((384, 512, 3), 40 + len(kind), np.uint8)).save(path)
+        fingerprint = Micrograph.open(path).fingerprint()
+        if kind == "gone":
+            path.unlink()
+        elif kind == "saved again":
+            Image.fromarray(np.full((384, 512, 3), 99, np.uint8)).save(path)
+        journal.note(
+            note_of(plain).model_copy(update={"picture": fingerprint, "path": str(path), "name": kind})
+        )
         said = plain.say({Cell(0, 0): 1, Cell(0, 1): 2}).corrections
-        journal.write([one.model_copy(update={"picture": name}) for one in said])
+        journal.write([one.model_copy(update={"picture": fingerprint}) for one in said])
     panel = new_panel()
+    told = heard(panel)
     panel._read_earlier()
     qtbot.waitUntil(panel.others.isVisible, timeout=20 * SECONDS)
+    assert len(told) == 1
+    assert told[0].startswith("saved again is not learnt from: its file gives other pixels")
     assert panel.others.text() == "and on 1 earlier picture (2 cells)"
     assert panel.plan is not None
     assert (panel.plan.corrections, len(panel.plan.journals)) == (18, 2)

@@ -15,7 +15,13 @@ from napari_ore_minerals.widgets.errands import Errands
 from napari_ore_minerals.widgets.hints import reveal
 from napari_ore_minerals.widgets.learning_job import LearningJob
 from napari_ore_minerals.widgets.learning_messages import Keep
-from napari_ore_minerals.widgets.learning_plan import DEPTHS, LearningPlan, earlier_lessons, lesson_in_view
+from napari_ore_minerals.widgets.learning_plan import (
+    DEPTHS,
+    Earlier,
+    LearningPlan,
+    earlier_lessons,
+    lesson_in_view,
+)
 from napari_ore_minerals.widgets.loss_plot import LossPlot, Point
 from napari_ore_minerals.widgets.run_bar import RunBar, duration
 
@@ -56,7 +62,7 @@ class FineTunePanel(QWidget):  # type: ignore[misc]
         self._teaching, self._bench = teaching, bench
         self.job = LearningJob() if job is None else job
         self._errands = Errands()
-        self._earlier: tuple[tuple[PictureLesson, Path], ...] = ()
+        self._earlier = Earlier()
         self._plan: LearningPlan | None = None
         self._running: LearningPlan | None = None
         self.words, self.depth = QLabel(FIRST), QComboBox()
@@ -87,8 +93,8 @@ class FineTunePanel(QWidget):  # type: ignore[misc]
             return
         self._plan, why_not = self._planned()
         self.words.setText(why_not or OFFER)
-        count = sum(len(lesson.corrections) for lesson, _ in self._earlier)
-        number = len(self._earlier)
+        count = sum(len(lesson.corrections) for lesson, _ in self._earlier.lessons)
+        number = len(self._earlier.lessons)
         self.others.setVisible(bool(number))
         self.others.setText(f"and on {number} earlier picture{'s' * (number != 1)} ({count} cells)")
         self.command.setEnabled(self._plan is not None)
@@ -147,8 +153,8 @@ class FineTunePanel(QWidget):  # type: ignore[misc]
         else:
             open_picture = None
         if self.others.isChecked():
-            lessons += [earlier for earlier, _ in self._earlier]
-            journals += [path for _, path in self._earlier]
+            lessons += [earlier for earlier, _ in self._earlier.lessons]
+            journals += [self._teaching.diary.journal.path(note.picture) for _, note in self._earlier.lessons]
         if sum(len(one.corrections) for one in lessons) < FEWEST_CORRECTIONS:
             return None, FIRST
         options = FineTuneOptions(depth=self.depth.currentData(), device=self._bench.device())
@@ -220,7 +226,7 @@ class FineTunePanel(QWidget):  # type: ignore[misc]
         self.bar.setVisible(not result)
         for widget in (self.words, self.depth, self.command, self._depth_label):
             widget.setVisible(not plot)
-        self.others.setVisible(bool(self._earlier) and not plot)
+        self.others.setVisible(bool(self._earlier.lessons) and not plot)
         self.depth.setEnabled(not running)
 
     def _read_earlier(self) -> None:
@@ -228,9 +234,12 @@ class FineTunePanel(QWidget):  # type: ignore[misc]
         but = "" if lesson is None else lesson.base.picture.fingerprint
         self._errands.run(partial(earlier_lessons, self._teaching.diary.journal, but), self._take_earlier)
 
-    def _take_earlier(self, found: tuple[tuple[PictureLesson, Path], ...]) -> None:
+    def _take_earlier(self, found: Earlier) -> None:
+        news = [sentence for sentence in found.left_out if sentence not in self._earlier.left_out]
         self._earlier = found
         self.replan()
+        if news:
+            self.told.emit("; ".join(news))
 
     def _lay_out(self) -> None:
         self.words.setWordWrap(True)

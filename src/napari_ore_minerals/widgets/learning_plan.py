@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from napari_ore_minerals.images.micrograph import Micrograph
     from napari_ore_minerals.learning.corrections import Correction
     from napari_ore_minerals.learning.fine_tune_options import FineTuneOptions
-    from napari_ore_minerals.learning.journal import Journal
+    from napari_ore_minerals.learning.journal import Journal, PictureNote
     from napari_ore_minerals.learning.lesson import Lesson
     from napari_ore_minerals.models.card import ModelCard
     from napari_ore_minerals.models.devices import DeviceName
@@ -119,12 +120,20 @@ def lesson_in_view(
     return PictureLesson(base.picture.name, path, base.um_per_px, corrections, lesson.minerals)
 
 
-def earlier_lessons(journal: Journal, but: str) -> tuple[tuple[PictureLesson, Path], ...]:
-    """What other pictures taught, with the journal of each; those whose file is gone are left out.
+class Earlier(NamedTuple):
+    """What other pictures taught, with what is noted of each, and why pictures were left out."""
 
-    Reads all journals; to be called beside the viewer.
+    lessons: tuple[tuple[PictureLesson, PictureNote], ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+def earlier_lessons(journal: Journal, but: str) -> Earlier:
+    """What other pictures taught; those whose file is gone are left out.
+
+    A picture whose file does not give the pixels that were taught is left out with a sentence.  Reads all
+    journals and samples of the pictures; to be called beside the viewer.
     """
-    found = []
+    found, left_out = [], []
     for fingerprint in journal.pictures():
         try:
             note, corrections = journal.read(fingerprint)[:2]
@@ -132,8 +141,38 @@ def earlier_lessons(journal: Journal, but: str) -> tuple[tuple[PictureLesson, Pa
             continue  # a damaged journal of another picture is told of when that picture is opened
         if fingerprint == but or note is None or note.path is None or not corrections:
             continue
-        if Path(note.path).is_file():
-            table = MineralTable.of(note.minerals)
-            lesson = PictureLesson(note.name, Path(note.path), note.um_per_px, tuple(corrections), table)
-            found.append((lesson, journal.path(fingerprint)))
-    return tuple(found)
+        if not Path(note.path).is_file():
+            continue
+        if why := why_not_from_file(note):
+            left_out.append(f"{note.name} is not learnt from: {why}")
+            continue
+        table = MineralTable.of(note.minerals)
+        lesson = PictureLesson(note.name, Path(note.path), note.um_per_px, tuple(corrections), table)
+        found.append((lesson, note))
+    return Earlier(tuple(found), tuple(left_out))
+
+
+def why_not_from_file(note: PictureNote) -> str:
+    """Say why what was said of a picture cannot be learnt from its file; empty if it can."""
+    if note.path is None:
+        return "it has no file"
+    try:
+        status = Path(note.path).stat()
+    except OSError as error:
+        return f"its file cannot be read ({error.strerror or error})"
+    return _why_not(note.path, note.picture, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=1024)
+def _why_not(path: str, fingerprint: str, _changed_ns: int, _bytes: int) -> str:
+    from napari_ore_minerals.images.micrograph import Micrograph
+
+    try:
+        same = Micrograph.open(Path(path)).fingerprint() == fingerprint
+    except (OreMineralsError, OSError) as error:
+        return str(error)
+    return (
+        ""
+        if same
+        else "its file gives other pixels than were taught: it was saved again, turned, or is a stack"
+    )
