@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +24,7 @@ from qtpy.QtCore import QObject, Qt, Signal
 from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.learning.corrections import Cell
 from napari_ore_minerals.learning.fine_tune_options import FineTuneOptions
-from napari_ore_minerals.learning.journal import Journal
+from napari_ore_minerals.learning.journal import Journal, read_corrections
 from napari_ore_minerals.learning.lesson import Lesson
 from napari_ore_minerals.maps.predict import classify
 from napari_ore_minerals.maps.records import ClassifyOptions
@@ -150,16 +152,46 @@ def heard(panel: FineTunePanel) -> list[str]:
 
 
 def test_the_button_says_what_it_costs_and_the_command_does_the_same(
-    new_panel: Callable[..., FineTunePanel], micro_model: Path
+    new_panel: Callable[..., FineTunePanel], micro_model: Path, tmp_path: Path
 ) -> None:
     panel = new_panel()
     assert panel.bar.button.text().startswith("Fine-tune on 16 corrections, about ")
     assert panel.bar.button.text().endswith(" on CPU")
     panel.depth.setCurrentIndex(panel.depth.findData("head"))
-    command = panel.plan.command()  # type: ignore[union-attr]
+    command = panel.plan.command(tmp_path / "copied")  # type: ignore[union-attr]
     assert command.startswith("ore-minerals learn --corrections ")
     assert f"--parent {micro_model}" in command
     assert command.endswith("--depth head --device cpu")
+
+
+def test_the_copied_command_learns_what_the_dock_would_and_no_more(
+    new_panel: Callable[..., FineTunePanel], array: np.ndarray, tmp_path: Path, qtbot: Any
+) -> None:
+    """The journal also holds what was not taken over, cells of another grid and a mineral that was left out."""
+    panel = new_panel()
+    lesson = panel._teaching.lesson
+    assert not panel.command.isEnabled()
+    assert "it has no file" in panel.command.toolTip()
+    path = tmp_path / "PS-07.png"
+    Image.fromarray(array).save(path)
+    picture = lesson.base.picture.model_copy(update={"path": str(path)})
+    lesson = replace(lesson, base=replace(lesson.base, picture=picture))
+    journal = panel._teaching.diary.journal
+    journal.note(note_of(lesson))
+    journal.write(lesson.say({Cell(5, 5): 3}).corrections)
+    panel._teaching.lesson = lesson.without_mineral(6)
+    panel._teaching.changed.emit()
+    qtbot.waitUntil(panel.command.isEnabled, timeout=20 * SECONDS)
+    with qtbot.waitSignal(panel.command_wanted, timeout=20 * SECONDS) as copied:
+        panel.command.click()
+    words = shlex.split(copied.args[0])
+    found = read_corrections(Path(words[words.index("--corrections") + 1]))
+    assert found.corrections == panel.plan.lessons[0].corrections
+    assert found.note.minerals == panel._teaching.lesson.minerals.minerals
+    Image.fromarray(array[::-1].copy()).save(path)
+    panel._read_earlier()
+    qtbot.waitUntil(lambda: not panel.command.isEnabled(), timeout=20 * SECONDS)
+    assert "other pixels" in panel.command.toolTip()
 
 
 @pytest.mark.fault("T2")
@@ -198,7 +230,7 @@ def test_earlier_pictures_are_learnt_from_as_long_as_their_files_are_there(
     assert told[0].startswith("saved again is not learnt from: its file gives other pixels")
     assert panel.others.text() == "and on 1 earlier picture (2 cells)"
     assert panel.plan is not None
-    assert (panel.plan.corrections, len(panel.plan.journals)) == (18, 2)
+    assert (panel.plan.corrections, len(panel.plan.notes)) == (18, 2)
     panel.others.setChecked(False)
     assert panel.plan.corrections == 16
 

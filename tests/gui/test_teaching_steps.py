@@ -332,6 +332,22 @@ def test_what_the_disk_refused_is_written_with_the_next_stroke(
     assert [one.cell for one in found.corrections] == [(0, 0), (1, 1)]
 
 
+def test_a_mineral_that_was_left_out_stays_out_of_the_journal(desk: Desk, first: Made, qtbot: Any) -> None:
+    overlay, journal = desk.show(first), desk.teaching.diary.journal
+    desk.teaching.add_mineral("galena", "Gn", "#112233")
+    desk.teaching.say({Cell(0, 0): 7, Cell(0, 1): 1})
+    desk.teaching.leave_out(7)
+    picture = first[0].picture.fingerprint
+
+    def names() -> list[str]:
+        note = journal.read(picture).note
+        return [] if note is None else [mineral.name for mineral in note.minerals]
+
+    qtbot.waitUntil(lambda: len(journal.read(picture).corrections) == 1, timeout=5 * SECONDS)
+    qtbot.waitUntil(lambda: bool(names()) and "galena" not in names(), timeout=5 * SECONDS)
+    assert overlay.minerals == desk.teaching.lesson.minerals  # type: ignore[union-attr]
+
+
 def test_finer_cells_where_tiles_overlap(desk: Desk, micro_model: Path) -> None:
     fine = made(micro_model, 5, stride_px=32)
     overlay = desk.show(fine)

@@ -7,6 +7,7 @@ at most a torn last line, which is left out when reading and ended before the ne
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from napari_ore_minerals.errors import DatasetError
 from napari_ore_minerals.minerals import Mineral, MineralTable
+from napari_ore_minerals.models.durable import replace_synced
 
 from .corrections import Cell, Correction, merged
 from .log_lines import append_lines
@@ -62,6 +64,24 @@ class Lessons(NamedTuple):
 
     note: PictureNote | None = None
     corrections: tuple[Correction, ...] = ()
+
+
+def snapshot(folder: Path, note: PictureNote, corrections: Iterable[Correction]) -> Path:
+    """Write what is to be learnt from one picture into a file of its own, which is named after what it holds.
+
+    Raises
+    ------
+    DatasetError
+        If the disk refuses.
+    """
+    content = b"".join([_line("picture", note), *(_line("set", one) for one in corrections)])
+    path = folder / f"{note.picture[:12]}-{hashlib.sha256(content).hexdigest()[:12]}.jsonl"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_synced(path, content)
+    except OSError as error:
+        raise DatasetError(f"{path} could not be written ({error.strerror or error})") from error
+    return path
 
 
 class Journal:

@@ -62,10 +62,13 @@ class Diary(QObject):  # type: ignore[misc]
         self._unwritten.append(entry)
         while self._unwritten:
             first = self._unwritten[0]
+            self.journal.write(
+                (), first.taken_back
+            )  # in the words of the note before: it may name other minerals
             if self._noted.get(first.note.picture) != first.note:
                 self.journal.note(first.note)
                 self._noted[first.note.picture] = first.note
-            self.journal.write(first.made, first.taken_back)
+            self.journal.write(first.made)
             del self._unwritten[0]
         return datetime.now().astimezone().strftime("%H:%M")
 

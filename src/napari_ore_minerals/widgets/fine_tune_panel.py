@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QPushButto
 from napari_ore_minerals.learning.fine_tune_options import FineTuneOptions
 from napari_ore_minerals.widgets import memory
 from napari_ore_minerals.widgets.before_after_view import BeforeAfterView
+from napari_ore_minerals.widgets.diary import note_of
 from napari_ore_minerals.widgets.errands import Errands
 from napari_ore_minerals.widgets.hints import reveal
 from napari_ore_minerals.widgets.learning_job import LearningJob
@@ -21,13 +22,13 @@ from napari_ore_minerals.widgets.learning_plan import (
     LearningPlan,
     earlier_lessons,
     lesson_in_view,
+    why_not_from_file,
 )
 from napari_ore_minerals.widgets.loss_plot import LossPlot, Point
 from napari_ore_minerals.widgets.run_bar import RunBar, duration
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from napari_ore_minerals.learning.journal import PictureNote
     from napari_ore_minerals.widgets.learning_messages import Learning, Learnt, PictureLesson
     from napari_ore_minerals.widgets.learning_plan import Bench
     from napari_ore_minerals.widgets.teaching import Teaching
@@ -39,6 +40,9 @@ NOT_OPEN = (
 )
 OFFER = "A new version learns for good what you taught; nothing in use changes before you keep it."
 CANCELLED = "Cancelled: the models are as they were, and your corrections are kept."
+COMMAND = "Copy the command that learns the same without a screen"
+NO_COMMAND = "A command cannot learn from this picture: {why}"
+COPIED = "copied"  # beside the journals: what copied commands learn from
 FEWEST_CORRECTIONS = 2
 
 
@@ -63,6 +67,7 @@ class FineTunePanel(QWidget):  # type: ignore[misc]
         self.job = LearningJob() if job is None else job
         self._errands = Errands()
         self._earlier = Earlier()
+        self._checked: dict[str, str] = {}  # why pictures cannot be learnt from by a command
         self._plan: LearningPlan | None = None
         self._running: LearningPlan | None = None
         self.words, self.depth = QLabel(FIRST), QComboBox()
@@ -97,7 +102,9 @@ class FineTunePanel(QWidget):  # type: ignore[misc]
         number = len(self._earlier.lessons)
         self.others.setVisible(bool(number))
         self.others.setText(f"and on {number} earlier picture{'s' * (number != 1)} ({count} cells)")
-        self.command.setEnabled(self._plan is not None)
+        problem = self._no_command()
+        self.command.setEnabled(self._plan is not None and not problem)
+        self.command.setToolTip(problem or COMMAND)
         self.bar.offer(self._offer(), enabled=self._plan is not None)
 
     def start(self) -> None:
@@ -142,24 +149,24 @@ class FineTunePanel(QWidget):  # type: ignore[misc]
         if lesson is None or model is None:
             return None, FIRST
         lessons: list[PictureLesson] = []
-        journals: list[Path] = []
+        notes: list[PictureNote] = []
         open_picture = self._bench.picture()
         if corrections := self._teaching.corrections:
             mine = lesson_in_view(lesson, corrections, is_open=open_picture is not None)
             if mine is None:
                 return None, NOT_OPEN
             lessons.append(mine)
-            journals.append(self._teaching.diary.journal.path(lesson.base.picture.fingerprint))
+            notes.append(note_of(lesson))
         else:
             open_picture = None
         if self.others.isChecked():
             lessons += [earlier for earlier, _ in self._earlier.lessons]
-            journals += [self._teaching.diary.journal.path(note.picture) for _, note in self._earlier.lessons]
+            notes += [note for _, note in self._earlier.lessons]
         if sum(len(one.corrections) for one in lessons) < FEWEST_CORRECTIONS:
             return None, FIRST
         options = FineTuneOptions(depth=self.depth.currentData(), device=self._bench.device())
         folder, card = model
-        return LearningPlan(folder, card, tuple(lessons), tuple(journals), options, open_picture), ""
+        return LearningPlan(folder, card, tuple(lessons), tuple(notes), options, open_picture), ""
 
     def _offer(self) -> str:
         plan = self._plan
@@ -229,10 +236,32 @@ class FineTunePanel(QWidget):  # type: ignore[misc]
         self.others.setVisible(bool(self._earlier.lessons) and not plot)
         self.depth.setEnabled(not running)
 
-    def _read_earlier(self) -> None:
+    def _no_command(self) -> str:
+        """Say why no command can learn from the picture in view; empty if one can."""
         lesson = self._teaching.lesson
+        if lesson is None or not lesson.corrections:
+            return ""
+        note = note_of(lesson)
+        if note.path is None:
+            return NO_COMMAND.format(why="it has no file")
+        why = self._checked.get(note.picture, "its file is still being looked at")
+        return NO_COMMAND.format(why=why) if why else ""
+
+    def _copy(self) -> None:
+        if self._plan is not None:
+            folder = self._teaching.diary.journal.folder / COPIED
+            self._errands.run(partial(self._plan.command, folder), self.command_wanted.emit)
+
+    def _read_earlier(self) -> None:
+        lesson, journal = self._teaching.lesson, self._teaching.diary.journal
         but = "" if lesson is None else lesson.base.picture.fingerprint
-        self._errands.run(partial(earlier_lessons, self._teaching.diary.journal, but), self._take_earlier)
+        if lesson is not None and but:
+            self._errands.run(partial(why_not_from_file, note_of(lesson)), partial(self._take_check, but))
+        self._errands.run(partial(earlier_lessons, journal, but), self._take_earlier)
+
+    def _take_check(self, picture: str, why: str) -> None:
+        self._checked[picture] = why
+        self.replan()
 
     def _take_earlier(self, found: Earlier) -> None:
         news = [sentence for sentence in found.left_out if sentence not in self._earlier.left_out]
@@ -256,7 +285,6 @@ class FineTunePanel(QWidget):  # type: ignore[misc]
         self.others.setToolTip(
             "Learn also from what you taught on other pictures, as far as their files are still there"
         )
-        self.command.setToolTip("Copy the command that learns the same without a screen")
         choices = QHBoxLayout()
         choices.addWidget(self._depth_label)
         choices.addWidget(self.depth, 1)
@@ -276,9 +304,7 @@ class FineTunePanel(QWidget):  # type: ignore[misc]
         self.others.toggled.connect(lambda _: self.replan())
         self.bar.clicked.connect(self.start)
         self.bar.cancelled.connect(self.cancel)
-        self.command.clicked.connect(
-            lambda _=False: self._plan and self.command_wanted.emit(self._plan.command())
-        )
+        self.command.clicked.connect(lambda _=False: self._copy())
         self.job.advanced.connect(self._advance)
         self.job.learnt.connect(self._learnt)
         self.job.saved.connect(self._kept)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from napari_ore_minerals.errors import OreMineralsError
 from napari_ore_minerals.learning.fine_tune_options import MEASURED_TILES
+from napari_ore_minerals.learning.journal import snapshot
 from napari_ore_minerals.minerals import MineralTable
 from napari_ore_minerals.widgets.child_process import Order
 from napari_ore_minerals.widgets.learning_messages import Learn, PictureLesson
@@ -66,8 +67,8 @@ class LearningPlan:
     card : ModelCard
     lessons : tuple of PictureLesson
         That of the open picture comes first.
-    journals : tuple of Path
-        Where the same corrections are written down.
+    notes : tuple of PictureNote
+        Which picture each lesson is of.
     options : FineTuneOptions
     open_picture : callable or None
         Opens the picture in view, which may have no file; None where its file is read.
@@ -76,7 +77,7 @@ class LearningPlan:
     parent: Path
     card: ModelCard
     lessons: tuple[PictureLesson, ...]
-    journals: tuple[Path, ...]
+    notes: tuple[PictureNote, ...]
     options: FineTuneOptions
     open_picture: Callable[[], Micrograph] | None
 
@@ -93,9 +94,20 @@ class LearningPlan:
 
         return learn(None) if self.open_picture is None else Order(self.open_picture, learn, job)
 
-    def command(self) -> str:
-        """Return the command line that learns the same."""
-        words = ["ore-minerals", "learn", "--corrections", *map(str, self.journals)]
+    def command(self, folder: Path) -> str:
+        """Return the command line that learns the same, from files that are written into `folder` for it.
+
+        The journals hold more: what was not taken over, of other grids, and of minerals that were left out.
+        `DatasetError` if the disk refuses.
+        """
+        taught = zip(self.notes, self.lessons, strict=True)
+        files = [
+            snapshot(
+                folder, note.model_copy(update={"minerals": lesson.minerals.minerals}), lesson.corrections
+            )
+            for note, lesson in taught
+        ]
+        words = ["ore-minerals", "learn", "--corrections", *map(str, files)]
         words += ["--parent", str(self.parent)]
         return shlex.join([*words, *self.options.flags()])
 
