@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-from skimage.draw import polygon2mask
 
 from napari_ore_minerals.errors import OptionError
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from napari_ore_minerals.maps.mineral_map import MineralMap
 
-SAMPLES = 8  # points looked at along one side of a place
+SAMPLES = 8  # points of a mask looked at along one side of a place
 
 
 def coverage_of_polygon(mineral_map: MineralMap, corners: ArrayLike) -> NDArray[np.float64]:
-    """Share of each place that lies within a polygon.
+    """Share of each place that lies within a polygon, exactly; what it crosses twice is outside.
 
     Parameters
     ----------
@@ -38,27 +38,32 @@ def coverage_of_polygon(mineral_map: MineralMap, corners: ArrayLike) -> NDArray[
     OptionError
         With fewer than three corners, or none of the polygon in the picture.
     """
+    import shapely
+
     points = np.asarray(corners, float)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
         raise OptionError(f"a region needs at least three corners of (row, column), not {points.shape}")
-    rows, columns = mineral_map.class_maps.shape[1:]
-    places = points * (mineral_map.places_per_cell / mineral_map.grid.stride_px)
-    low = np.clip(np.floor(places.min(axis=0)).astype(int), 0, (rows, columns))
-    high = np.clip(np.ceil(places.max(axis=0)).astype(int), 0, (rows, columns))
-    found = np.zeros((rows, columns))
-    if (high > low).all():
-        shape = tuple((high - low) * SAMPLES)
-        there = np.logical_and.outer(*_within_picture(mineral_map, low, high))
-        inside = _means(polygon2mask(shape, (places - low) * SAMPLES - 0.5) & there)
-        found[low[0] : high[0], low[1] : high[1]] = np.divide(
-            inside, _means(there), out=np.zeros_like(inside), where=inside > 0
+    grid, step = mineral_map.grid, mineral_map.grid.stride_px / mineral_map.places_per_cell
+    edges = [
+        np.minimum(np.arange(places + 1) * step, side)
+        for places, side in zip(
+            mineral_map.class_maps.shape[1:], (grid.height_px, grid.width_px), strict=True
         )
+    ]
+    polygon = shapely.make_valid(shapely.Polygon(points))
+    found = np.zeros(mineral_map.class_maps.shape[1:])
+    for row, (top, bottom) in enumerate(pairwise(edges[0])):  # a strip is cheaper to cut than the whole
+        strip = shapely.intersection(polygon, shapely.box(top, 0, bottom, grid.width_px))
+        if strip.area > 0:
+            parts = shapely.intersection(strip, shapely.box(top, edges[1][:-1], bottom, edges[1][1:]))
+            whole = (bottom - top) * np.diff(edges[1])
+            found[row] = np.divide(shapely.area(parts), whole, out=np.zeros_like(whole), where=whole > 0)
     if not found.any():
         raise OptionError(
-            f"the region lies outside the picture of {mineral_map.grid.height_px} x {mineral_map.grid.width_px} px, "
+            f"the region lies outside the picture of {grid.height_px} x {grid.width_px} px, "
             "or is smaller than can be measured: draw it on the picture"
         )
-    return found
+    return np.minimum(found, 1.0)
 
 
 def coverage_of_mask(mineral_map: MineralMap, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -86,18 +91,6 @@ def coverage_of_mask(mineral_map: MineralMap, mask: NDArray[np.bool_]) -> NDArra
         points = np.ix_(at[0][row * SAMPLES : (row + 1) * SAMPLES], at[1])
         found[row] = _means(mask[points].astype(bool))[0]
     return found
-
-
-def _within_picture(
-    mineral_map: MineralMap, low: NDArray[np.intp], high: NDArray[np.intp]
-) -> list[NDArray[np.bool_]]:
-    """Which points of places along either axis lie in the picture, which ends within the last places."""
-    grid = mineral_map.grid
-    ends = np.array([grid.height_px, grid.width_px]) * mineral_map.places_per_cell / grid.stride_px
-    return [
-        (np.arange(first * SAMPLES, last * SAMPLES) + 0.5) / SAMPLES < end
-        for first, last, end in zip(low, high, ends, strict=True)
-    ]
 
 
 def _sample_points(places: int, step: float, side: int) -> NDArray[np.intp]:
