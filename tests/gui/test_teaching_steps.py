@@ -28,7 +28,7 @@ from qtpy.QtCore import QObject, Qt, Signal
 from napari_ore_minerals.errors import DatasetError, OreMineralsError
 from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.learning.corrections import Cell
-from napari_ore_minerals.learning.journal import Journal
+from napari_ore_minerals.learning.journal import Journal, Lessons
 from napari_ore_minerals.maps.features import CellFeatures
 from napari_ore_minerals.maps.mineral_map import MineralMap
 from napari_ore_minerals.maps.predict import classify_steps, plan
@@ -462,6 +462,23 @@ def test_the_panel_lists_what_was_said_and_takes_it_back(desk: Desk, first: Made
     desk.teaching.take_back_all()
     assert not panel.list.isVisible()
     assert panel.list.count() == 0
+
+
+def test_an_offer_is_of_its_own_picture(desk: Desk, first: Made, second: Made, qtbot: Any) -> None:
+    panel = CorrectionsPanel(desk.teaching)
+    qtbot.addWidget(panel)
+    panel.show()
+    one = desk.show(first)
+    older = desk.teaching.lesson.say({Cell(0, 0): other(first, (0, 0))})  # type: ignore[union-attr]
+    desk.teaching.offered.emit(Lessons(None, older.corrections))
+    assert panel.offer.isVisible()
+    desk.show(second)
+    assert not panel.offer.isVisible()
+    desk.teaching.look_at(one)
+    assert panel.offer.isVisible()
+    panel.use.click()
+    assert [said.cell for said in desk.teaching.corrections] == [(0, 0)]
+    assert not panel.offer.isVisible()
 
 
 PAINTING = """

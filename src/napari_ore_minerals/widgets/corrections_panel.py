@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
+from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QKeyEvent, QKeySequence
@@ -32,6 +33,7 @@ from napari_ore_minerals.widgets.mineral_table import swatch
 if TYPE_CHECKING:
     from napari_ore_minerals.learning.corrections import Correction
     from napari_ore_minerals.learning.journal import Lessons
+    from napari_ore_minerals.widgets.overlay import Overlay
     from napari_ore_minerals.widgets.teaching import Teaching
 
 HOW = (
@@ -51,7 +53,7 @@ class CorrectionsPanel(QWidget):  # type: ignore[misc]
     def __init__(self, teaching: Teaching) -> None:
         super().__init__()
         self._teaching = teaching
-        self._offer: Lessons | None = None
+        self._offers: WeakKeyDictionary[Overlay, Lessons] = WeakKeyDictionary()  # of each result
         self._listed: object = None
         self.words, self.offer_words = QLabel(HOW), QLabel()
         self.offer = QWidget()
@@ -96,16 +98,26 @@ class CorrectionsPanel(QWidget):  # type: ignore[misc]
                 f"<b>{len(corrections)}</b> cell{'s' if len(corrections) != 1 else ''} taught, "
                 f"{minerals} mineral{'s' if minerals != 1 else ''}{saved}"
             )
+        self._show_offer()
         self._fill()
 
     def offer_older(self, found: Lessons) -> None:
         """Offer corrections that an earlier session made of this picture."""
-        self._offer = found
+        if self._teaching.overlay is not None:
+            self._offers[self._teaching.overlay] = found
+        self._show_offer()
+
+    def _show_offer(self) -> None:
+        """Show the offer that is of the result that is looked at, if there is one."""
+        overlay = self._teaching.overlay
+        found = None if overlay is None else self._offers.get(overlay)
+        self.offer.setVisible(found is not None)
+        if found is None:
+            return
         days = sorted({one.time[:10] for one in found.corrections})
         day = datetime.fromisoformat(days[-1]).strftime("%d %B %Y").lstrip("0") if days else "earlier"
         count = len(found.corrections)
         self.offer_words.setText(f"{count} correction{'s' if count != 1 else ''} of {day} found.")
-        self.offer.show()
 
     def _fill(self) -> None:
         """List the corrections, the last one first; a list of thousands would make the viewer wait."""
@@ -146,13 +158,16 @@ class CorrectionsPanel(QWidget):  # type: ignore[misc]
         return [Cell(*item.data(Qt.ItemDataRole.UserRole)) for item in self.list.selectedItems()]
 
     def _use(self) -> None:
-        if self._offer is not None:
-            self._teaching.take_over(self._offer)
+        overlay = self._teaching.overlay
+        found = None if overlay is None else self._offers.get(overlay)
         self._forget_offer()
+        if found is not None:
+            self._teaching.take_over(found)
 
     def _forget_offer(self) -> None:
-        self._offer = None
-        self.offer.hide()
+        if self._teaching.overlay is not None:
+            self._offers.pop(self._teaching.overlay, None)
+        self._show_offer()
 
     def _show_menu(self) -> None:
         menu, lesson = self.more.menu(), self._teaching.lesson
