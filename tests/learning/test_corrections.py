@@ -80,6 +80,23 @@ def test_counts_are_of_every_mineral() -> None:
     assert found == {1: 0, 2: 1, 3: 0, 4: 2, 5: 0, 6: 0}
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"name": "Pyrite"}, "'Pyrite' cannot be added: there is a mineral named Pyrite already"),
+        ({"symbol": "Py"}, "'x' cannot be added: there is a mineral with the symbol Py already"),
+        ({"colour": "red"}, "colour 'red' is not valid"),
+        ({"name": ""}, "name '' is not valid"),
+    ],
+)
+def test_a_mineral_that_cannot_be_added_is_one_plain_sentence(wrong: dict[str, str], said: str) -> None:
+    with pytest.raises(DatasetError) as told:
+        with_mineral(DEFAULT_MINERALS, **({"name": "x", "symbol": "X", "colour": "#000000"} | wrong))
+    assert said in str(told.value)
+    assert "\n" not in str(told.value)
+    assert "pydantic" not in str(told.value)
+
+
 def test_minerals_can_be_added_and_left_out() -> None:
     more = with_mineral(DEFAULT_MINERALS, name="bornite", symbol="Bn", colour="#aa3377")
     assert more.by_name("Bn").code == 7

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from napari_ore_minerals.errors import DatasetError
 from napari_ore_minerals.minerals import UNCLASSIFIED, Mineral, MineralTable
@@ -214,13 +214,23 @@ def with_mineral(
     free = next((code for code in range(1, LARGEST_CODE + 1) if code not in minerals.codes), None)
     if free is None:
         raise DatasetError(f"there are {LARGEST_CODE} minerals already, and no more codes")
+    for what, text, taken in (
+        ("named", name, [mineral.name for mineral in minerals]),
+        ("with the symbol", symbol, [mineral.symbol for mineral in minerals]),
+    ):
+        if text.casefold() in [known.casefold() for known in taken]:
+            raise DatasetError(f"{name!r} cannot be added: there is a mineral {what} {text} already")
     try:
         mineral = Mineral(code=free, name=name, symbol=symbol, colour=colour, kind=kind)
         return MineralTable.of([*minerals, mineral])
-    except ValueError as error:
+    except ValidationError as error:
+        wrong = ", ".join(f"{fault['loc'][0]} {fault['input']!r}" for fault in error.errors() if fault["loc"])
         raise DatasetError(
-            f"the mineral {name!r} ({symbol!r}, {colour!r}) cannot be added: {error}"
+            f"the mineral {name!r} cannot be added: {wrong or name} is not valid; a name and a symbol are needed, "
+            "and a colour such as #8c564b"
         ) from error
+    except ValueError as error:
+        raise DatasetError(f"the mineral {name!r} cannot be added: {error}") from error
 
 
 def without_mineral(minerals: MineralTable, code: int) -> MineralTable:
