@@ -98,3 +98,15 @@ def test_a_copy_of_a_taught_map_has_the_models_own_answer_below_it(
     assert again is not lesson
     assert set(again.said) == {Cell(0, 0), Cell(1, 2)}
     assert all(again.base.labels[cell] != one.code for cell, one in again.said.items())
+
+
+def test_the_forecast_stays_after_a_picture_of_few_tiles(
+    viewer: Any, add_dock: AddDock, qtbot: Any, picture: np.ndarray
+) -> None:
+    dock = add_dock(viewer)
+    viewer.add_image(picture[:128, :128], rgb=True, name="PS-07")
+    with qtbot.waitSignal(dock.worker.ready, timeout=LONG):
+        dock.replan()
+    assert "Classify 4 tiles, about" in dock.run_bar.button.text()
+    classify(dock, qtbot)
+    assert "Classify 4 tiles, about" in dock.run_bar.button.text()

@@ -219,6 +219,9 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
         return Counter(one.code for one in self.teaching.corrections)
 
     def _show_device(self, ready: Ready) -> None:
+        before = self._ready
+        if not ready.tiles_per_second and before is not None and before.load[:3] == ready.load[:3]:
+            ready = ready._replace(tiles_per_second=before.tiles_per_second)  # it was not measured again
         self._ready = ready
         notes = "".join(f"\n{notice}" for notice in ready.notices)
         what = f"{ready.device}, {ready.precision}: {ready.why}{notes}\nChange it under Advanced."

@@ -24,6 +24,11 @@ GONE = (
 )
 
 
+def warm_up() -> None:
+    """Load what a map needs to follow: the first stroke is not to wait for it."""
+    from napari_ore_minerals.learning import refit, review  # noqa: F401 - for the side effect
+
+
 class Pupil(NamedTuple):
     """A map as the model gave it, what the network saw, and what was last said of it in which minerals."""
 

@@ -36,7 +36,7 @@ from napari_ore_minerals.widgets.messages import (
     WindowRead,
     WindowWanted,
 )
-from napari_ore_minerals.widgets.pupils import MOST, Pupils
+from napari_ore_minerals.widgets.pupils import MOST, Pupils, warm_up
 
 if TYPE_CHECKING:
     from napari_ore_minerals.images.micrograph import Micrograph
@@ -187,6 +187,7 @@ class Worker:
                 report.flush()
                 self._pupils.keep(end.value, features)
                 self._send(Done(task.job, end.value))
+                warm_up()
                 return
             report.add(progress)
             self._follow_all()
