@@ -15,7 +15,7 @@ from napari_ore_minerals.errors import ModelError
 from napari_ore_minerals.minerals import DEFAULT_MINERALS
 from napari_ore_minerals.models.architectures import build_network
 from napari_ore_minerals.models.card import ModelCard, TrainingRecord
-from napari_ore_minerals.models.exchange import export_model, import_model, without_paths
+from napari_ore_minerals.models.exchange import _shortened, export_model, import_model, without_paths
 from napari_ore_minerals.models.store import load_network, save_model
 from napari_ore_minerals.models.versions import ModelStore
 
@@ -113,3 +113,25 @@ def test_what_is_no_zip(tmp_path: Path) -> None:
     for name in ("m.zip", "absent.zip"):
         with pytest.raises(ModelError, match=name):
             import_model(ModelStore(tmp_path / "store"), tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "learnt of /home/joe/My Pictures/secret project/a.tif",
+        "learnt of /home/joe/Photos of mine/secret/a.tif at 0.5 um/px",
+        "C:\\Users\\joe\\My Ores\\deep secret\\a.tif",
+        "~/My Ores/secret/a.tif",
+        ["/home/joe/secret/a.tif", ("/data/secret ores/a.tif", 3)],
+    ],
+)
+def test_folders_with_spaces_and_lists_are_shortened_too(text: object) -> None:
+    shown = repr(_shortened(text))
+    assert "a.tif" in shown
+    for private in ("joe", "secret", "Ores", "Pictures", "mine"):
+        assert private not in shown
+
+
+def test_what_is_no_path_stays() -> None:
+    text = "pyrite and/or gold at 0.5 um/px, train --out x --seed 3; see https://a.org/b/c"
+    assert _shortened(text) == text

@@ -35,8 +35,11 @@ _DAMAGE = (BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, Ov
 _QUOTED_PATH = re.compile(
     r"(?P<quote>['\"])(?:~|[A-Za-z]:)?[\\/][^'\"]*?(?P<name>[^'\"\\/]*)[\\/]?(?P=quote)"
 )
+_FOLDER = r"[^\s\\/'\",;]+(?: (?![-~])[^\s\\/'\",;:=]+){0,8}"  # its name may have spaces
+_SLASH = r"(?:(?<!\bum)(?<!\band)[\\/])+"  # not that of um/px and and/or
 _PATH = re.compile(
-    r"(?<![\w.:/\\~])(?:file://|~|[A-Za-z]:)?(?:[\\/]+[^\s\\/'\",;]+)*[\\/]+(?P<name>[^\s\\/'\",;]+)[\\/]?"
+    rf"(?<![\w.:/\\~])(?:file://|~|[A-Za-z]:)?(?:{_SLASH}{_FOLDER})*{_SLASH}"
+    r"(?P<name>[^\s\\/'\",;]+)[\\/]?"
 )
 
 
@@ -127,6 +130,8 @@ def _shortened(value: Any) -> Any:
         return _PATH.sub(r"\g<name>", _QUOTED_PATH.sub(r"\g<quote>\g<name>\g<quote>", value))
     if isinstance(value, dict):
         return {_shortened(key): _shortened(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_shortened(part) for part in value)
     return value
 
 

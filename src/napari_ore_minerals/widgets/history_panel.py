@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from napari_ore_minerals.models.versions import ModelStore, StoredVersion
 
 
+EXPORT = (
+    "Write the selected version as one zip file, for a colleague. If you taught it, the file holds small tiles of "
+    "your photographs, so that it does not forget them"
+)
+
+
 class HistoryPanel(QWidget):  # type: ignore[misc]
     """The versions of a store as a tree.
 
@@ -50,7 +56,7 @@ class HistoryPanel(QWidget):  # type: ignore[misc]
         self._shelf: Shelf | None = None
         self.tree = VersionTree()
         self.note = QLineEdit()
-        self.export = _button("Export…", "Write the selected version as one zip file, for a colleague")
+        self.export = _button("Export…", EXPORT)
         self.take_in = _button("Import…", "Take in a model that a colleague exported as a zip file")
         self.remove = _button("Remove…", "Delete the weights of the selected version to free space")
         self._lay_out()
