@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from gui_support import LONG, SECONDS, gone
 from qtpy.QtCore import Qt
@@ -17,6 +18,7 @@ from qtpy.QtCore import Qt
 from napari_ore_minerals.maps.files import read_result
 from napari_ore_minerals.widgets.classify import ClassifyDock
 from napari_ore_minerals.widgets.layers import MAP_KEY
+from napari_ore_minerals.widgets.mineral_table import COLUMNS
 
 AddDock = Callable[..., ClassifyDock]
 
@@ -66,7 +68,10 @@ def test_from_picture_to_table(viewer: Any, add_dock: AddDock, qtbot: Any, pictu
     np.testing.assert_allclose(labels.data_to_world((-0.5, -0.5)), layer.data_to_world((-0.5, -0.5)))
     np.testing.assert_allclose(labels.data_to_world((2.5, 4.5)), layer.data_to_world((191.5, 319.5)))
     assert viewer.layers.selection.active == labels
-    cells = sum(int(dock.result.table.item(row, 3).text()) for row in range(dock.result.table.rowCount()))
+    cells = sum(
+        int(dock.result.table.item(row, COLUMNS.index("cells")).text())
+        for row in range(dock.result.table.rowCount())
+    )
     assert cells == 24
     assert "24 tiles classified" in dock.status.text()
     assert not dock.run_bar.running
@@ -100,8 +105,17 @@ def test_what_can_be_done_with_a_result(
     dock.result.view.setCurrentText("minerals")
     labels.data[:] = 3
     labels.refresh()
-    qtbot.waitUntil(lambda: dock.result.table.item(2, 3).text() == "24", timeout=5 * SECONDS)
-    assert dock.result.table.item(2, 2).text() == "100.0"
+    qtbot.waitUntil(
+        lambda: dock.result.table.item(2, COLUMNS.index("cells")).text() == "24", timeout=5 * SECONDS
+    )
+    assert dock.result.table.item(2, COLUMNS.index("by cells %")).text() == "100.0"
+    assert 50 < float(dock.result.table.item(2, COLUMNS.index("area %")).text()) <= 100
+    dock.result.export_areas(tmp_path / "areas.csv")
+    rows = pd.read_csv(tmp_path / "areas.csv")
+    assert rows["fraction_of_picture"].sum() == pytest.approx(1)
+    assert (rows["scale"] == "0.8 um/px (given by the user)").all()
+    assert rows["corrections"].str.startswith("2").all()
+    assert rows[["program", "model sha256", "options"]].notna().all(axis=None)
 
 
 def rows_select_labels(dock: ClassifyDock, viewer: Any, layer: Any) -> None:

@@ -19,7 +19,7 @@ from napari_ore_minerals.widgets.background import Background
 from napari_ore_minerals.widgets.hints import Status
 from napari_ore_minerals.widgets.jobs import Gathered, Task
 from napari_ore_minerals.widgets.messages import Advance, Cells, Load
-from napari_ore_minerals.widgets.mineral_table import MineralTableView
+from napari_ore_minerals.widgets.mineral_table import COLUMNS, MineralTableView
 from napari_ore_minerals.widgets.model_chooser import ModelChooser, card_html
 from napari_ore_minerals.widgets.options_form import OptionsForm
 from napari_ore_minerals.widgets.partial import partial_map
@@ -131,6 +131,15 @@ def test_the_table_keeps_unclassified_apart(qtbot: Any) -> None:
         table.cellClicked.emit(row, 0)
     assert chosen == [1, 2, 3, 4, 5, 6, 0], "cells that were not processed are no label"
     assert table.item(table.rowCount() - 1, 0).text() == "not processed"
+    assert COLUMNS[2:4] == ("area %", "by cells %")
+    gathered_areas = areas(partial_map(gathered, card, picture)).set_index("mineral")
+    pyrite = [table.item(row, 0).text() for row in range(table.rowCount())].index("pyrite")
+    soft, counted = (float(table.item(pyrite, column).text()) for column in (2, 3))
+    assert soft == pytest.approx(100 * gathered_areas.loc["pyrite", "fraction_of_picture"], abs=0.06)
+    assert counted == 100, "the other cell is unclear, and the rest was not processed"
+    unclassified = [table.item(table.rowCount() - 2, column).text() for column in range(5)]
+    assert unclassified[0] == "unclassified"
+    assert unclassified[2:] == ["–", "–", "1"]
 
 
 def some_cells() -> tuple[Gathered, ModelCard, Any]:

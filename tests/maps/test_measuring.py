@@ -18,7 +18,14 @@ from napari_ore_minerals.errors import OptionError
 from napari_ore_minerals.maps.adjusting import Reference
 from napari_ore_minerals.maps.areas import areas
 from napari_ore_minerals.maps.intervals import cut, grain_diameter
-from napari_ore_minerals.maps.measuring import TOGETHER, Asked, measure, measure_regions, ore_only
+from napari_ore_minerals.maps.measuring import (
+    TOGETHER,
+    Asked,
+    doubts_of_cells,
+    measure,
+    measure_regions,
+    ore_only,
+)
 from napari_ore_minerals.maps.places import Places, place_areas, places_of
 from napari_ore_minerals.maps.region_files import measure_checked, read_regions
 from napari_ore_minerals.maps.regions import coverage_of_mask, coverage_of_polygon
@@ -125,8 +132,36 @@ def test_what_was_painted_before_a_map_was_saved_is_known() -> None:
 def test_the_table_of_areas_and_this_one_agree() -> None:
     mapped = map_of(patches(2), evidence=2.0)
     ours, theirs = measure(mapped).table, areas(mapped)
-    np.testing.assert_allclose(ours["fraction_of_picture"], theirs["fraction_by_class_maps"][:6], atol=1e-6)
+    for name in ("area_px", "fraction_of_picture", "fraction_of_ore", "fraction_by_cells"):
+        np.testing.assert_allclose(ours[name], theirs[name][:6], rtol=1e-6)
     assert ours["cells"].tolist() == theirs["cells"][:6].tolist()
+
+
+def test_corrections_that_were_saved_count_in_both_tables() -> None:
+    mapped = map_of(patches(1), evidence=2.0)
+    labels = mapped.labels.copy()
+    labels[3, 4] = labels[3, 4] % 6 + 1
+    painted = replace(mapped, labels=labels)
+    np.testing.assert_allclose(measure(painted).table["area_px"], areas(painted)["area_px"][:6], rtol=1e-6)
+
+
+def test_unclassified_cells_are_explained_where_they_have_no_area() -> None:
+    mapped = map_of(patches(2), evidence=2.0)
+    labels = mapped.labels.copy()
+    labels[0, :6] = 0
+    run = mapped.run.model_copy(update={"min_confidence": 0.9})
+    shares = mapped.probabilities.copy()
+    shares[0, :6], shares[0, 6:], shares[1:] = 1 / 6, np.eye(6)[labels[0, 6:] - 1], np.eye(6)[labels[1:] - 1]
+    unsure = replace(mapped, labels=labels, run=run, probabilities=shares)
+    found = measure(unsure)
+    row = found.table.set_index("mineral").loc["unclassified"]
+    assert (row["cells"], row["area_px"]) == (6, 0)
+    assert any("6 of 80 cells are unclassified" in doubt for doubt in found.warnings)
+    assert any("6 of 80 cells are unclassified" in doubt for doubt in doubts_of_cells(unsure))
+    assert not any("unclassified" in doubt for doubt in measure(mapped).warnings)
+    said = measure(unsure, Asked(said=np.ones((8, 10), bool)))
+    assert said.table.set_index("mineral").loc["unclassified", "area_px"] == 6 * 32**2
+    assert not any("cells are unclassified" in doubt for doubt in said.warnings)
 
 
 def test_what_was_not_processed_is_left_out_and_said() -> None:

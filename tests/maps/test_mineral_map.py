@@ -256,10 +256,10 @@ def test_heatmaps_are_the_positive_evidence(mapped: MineralMap) -> None:
 
 def test_areas_add_up(mapped: MineralMap) -> None:
     table = areas(mapped)
-    assert table["area_px"].sum() == 200 * 330
+    assert table["area_px"].sum() == pytest.approx(200 * 330)
     assert table["cells"].sum() == 24
-    assert table["fraction_of_picture"].sum() == pytest.approx(1.0, abs=1e-12)
-    assert table["fraction_of_ore"].sum() == pytest.approx(1.0, abs=1e-12)
+    for name in ("fraction_of_picture", "fraction_of_ore", "fraction_by_cells"):
+        assert table[name].sum() == pytest.approx(1.0)
     np.testing.assert_allclose(table["area_um2"], table["area_px"] * 0.25)
 
 
@@ -287,6 +287,10 @@ def test_fractions_by_class_maps_add_up_and_follow_the_evidence(mapped: MineralM
     evidence[3, : size // 2, :size] = 80  # but pyrite in the upper half of the first cell
     table = areas(replace(mapped, class_maps=evidence)).set_index("mineral")
     half = 64 * 64 * (size // 2) / size / (200 * 330)
+    assert table["fraction_of_picture"].tolist() == table["fraction_by_class_maps"].tolist()
+    assert table.loc["pyrite", "fraction_of_ore"] == pytest.approx(1)
+    counted = mapped.grid.cell_area_px()[mapped.labels == 4].sum() / (200 * 330)
+    assert table.loc["pyrite", "fraction_by_cells"] == pytest.approx(counted)
     assert table.loc["pyrite", "fraction_by_class_maps"] == pytest.approx(half)
     assert table.loc["gangue", "fraction_by_class_maps"] == pytest.approx(1 - half)
     assert table.loc["unclassified", "fraction_by_class_maps"] == 0

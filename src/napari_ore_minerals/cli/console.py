@@ -132,22 +132,27 @@ def _handled(handler: Callable[[int, object], None], *numbers: signal.Signals) -
 
 
 def print_areas(mineral_map: MineralMap, truth: Any = None) -> None:
-    """Print the area table and the warnings; `truth` is a mask of true mineral codes, where it is known."""
+    """Print areas by soft evidence, the plain count of cells beside them, and the warnings.
+
+    `truth` is a mask of true mineral codes, where it is known.
+    """
     from napari_ore_minerals.maps.areas import areas
+    from napari_ore_minerals.maps.measuring import doubts_of_cells
 
     table: pd.DataFrame = areas(mineral_map)
     shown = table[["mineral", "symbol", "cells"]].copy()
-    shown["% of picture"] = (100 * table["fraction_of_picture"]).map("{:.1f}".format)
-    shown["% by class maps"] = (100 * table["fraction_by_class_maps"]).map("{:.1f}".format)
-    shown["% of ore"] = (
-        (100 * table["fraction_of_ore"]).map("{:.1f}".format).where(table["kind"] == "ore", "")
-    )
+    for title, name in (
+        ("% of picture", "fraction_of_picture"),
+        ("% of ore", "fraction_of_ore"),
+        ("% by cells", "fraction_by_cells"),
+    ):
+        shown[title] = (100 * table[name]).map("{:.1f}".format).where(table[name].notna(), "")
     if truth is not None:
         shown["true % of picture"] = [f"{100 * (truth == code).mean():.1f}" for code in table["code"]]
     if mineral_map.um_per_px is not None:
         shown["area, mm2"] = (table["area_um2"] / 1e6).map("{:.4g}".format)
     print(shown.to_string(index=False))
-    for warning in mineral_map.warnings:
+    for warning in (*mineral_map.warnings, *doubts_of_cells(mineral_map)):
         print(f"Note: {warning}")
 
 

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 FEW_GRAINS = 5.0
 TAUGHT = "the map follows corrections: the classifier's error is that of the model before it was taught"
 TOGETHER = "all regions"
+UNSURE = (
+    "leaving unclassified cells out changes no figure: what speaks for each mineral there counts as its share"
+)
+COUNTS_DIFFER = "counting whole cells gives other figures than the evidence below them"
 PRESENT = 0.005  # least share of the picture that warnings are about
 
 
@@ -129,7 +133,7 @@ def measure(
         picture_low, picture_high : 95 % interval for what this picture shows, classifier alone;
         sampling_error, classifier_error, classifier_freedom : the standard errors of both, and the degrees of
         freedom of the classifier's;
-        effective_n : points counted at random that would be as sure;
+        effective_n : points counted at random that would be as sure, at most the places that were measured;
         fraction_adjusted : with the classifier's mean errors taken out;
         fraction_by_cells : plain count of labels, without unclassified cells;
         point_count_error : half a 95 % interval, were every cell an independent point;
@@ -173,6 +177,7 @@ def measure(
         mineral_map.um_per_px,
         (
             *_warnings(sample, mineral_map.minerals, _not_processed(mineral_map, asked, places)),
+            *_unsure(cells),
             *((TAUGHT,) if reference is not None and follows(mineral_map) else ()),
         ),
     )
@@ -195,6 +200,14 @@ def measure_regions(
         measure(mineral_map, replace(asked, coverage=coverage, name=name), reference)
         for name, coverage in parts.items()
     )
+
+
+def doubts_of_cells(mineral_map: MineralMap) -> tuple[str, ...]:
+    """What to think of before cells of a map are counted: where that misleads, and what is unclassified."""
+    if not mineral_map.processed.any():
+        return ()
+    told = measure(mineral_map).warnings
+    return tuple(doubt for doubt in told if COUNTS_DIFFER in doubt or UNSURE in doubt)
 
 
 @dataclass(frozen=True)
@@ -240,6 +253,13 @@ def _counts(mineral_map: MineralMap, cells: _Cells, totals: NDArray[np.float64])
     return table
 
 
+def _unsure(cells: _Cells) -> Iterator[str]:
+    """Say what unclassified cells are, where a reader would look for their area; painted ones have an area."""
+    unsure = int((cells.here & (cells.shares[-1] > 0) & ~cells.said).sum())
+    if unsure:
+        yield f"{unsure:,} of {int(cells.here.sum()):,} cells are unclassified; {UNSURE}"
+
+
 def _not_processed(mineral_map: MineralMap, asked: Asked, places: Places) -> float:
     area = place_areas(mineral_map.grid, mineral_map.places_per_cell)
     wanted = area if asked.coverage is None else area * asked.coverage
@@ -263,7 +283,7 @@ def _warnings(sample: Sample, minerals: MineralTable, not_processed: float) -> I
     off = [mineral.name for index, mineral in enumerate(minerals) if sample.disagrees(index)]
     if off:
         yield (
-            f"counting whole cells gives other figures than the evidence below them: {', '.join(off)}; "
+            f"{COUNTS_DIFFER}: {', '.join(off)}; "
             "grains are small beside the tiles, so do not use the count of cells"
         )
     if reference is None:

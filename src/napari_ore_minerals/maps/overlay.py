@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_ore_minerals.images.pixels import Window
 from napari_ore_minerals.maps.areas import areas
+from napari_ore_minerals.minerals import UNCLASSIFIED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,8 +98,8 @@ def write_overlay(mineral_map: MineralMap, path: Path, *, micrograph: Micrograph
         width_px=grid.width_px,
         um_per_px=mineral_map.um_per_px,
         title=mineral_map.picture.name,
-        legend=_by_tiles(mineral_map),
-        legend_title="share of the picture, by tiles",
+        legend=_shares(mineral_map),
+        legend_title="share of the picture",
         minerals=mineral_map.minerals,
         ground=None if micrograph is None else thumbnail(micrograph),
     )
@@ -159,17 +160,23 @@ def _pasted(sheet: Sheet, ground: NDArray[np.uint8], width: float, height: float
     return Image.fromarray(cv2.resize(mixed, (round(width), round(height)), interpolation=cv2.INTER_LINEAR))
 
 
-def _by_tiles(mineral_map: MineralMap) -> tuple[tuple[str, str], ...]:
-    """Colour and text of each mineral, with its share of the picture by tiles."""
+def _shares(mineral_map: MineralMap) -> tuple[tuple[str, str], ...]:
+    """Colour and text of each mineral, with its share of the picture; unclassified cells are counted alone."""
     table = areas(mineral_map)
     known = {
         mineral.code: (mineral.colour, f"{mineral.name} ({mineral.symbol})")
         for mineral in mineral_map.minerals
     }
     entries = []
-    for code, name, share in zip(table["code"], table["mineral"], table["fraction_of_picture"], strict=True):
-        colour, title = known.get(code, ("#ffffff", name))
-        entries.append((colour, f"{title}  {share:.1%}"))
+    for row in table.to_dict("records"):
+        colour, title = known.get(row["code"], ("#ffffff", row["mineral"]))
+        soft = row["code"] == UNCLASSIFIED and not row["area_px"]  # cells without an area of their own
+        entries.append(
+            (
+                colour,
+                f"{title}  " + (f"{row['cells']:,} cells" if soft else f"{row['fraction_of_picture']:.1%}"),
+            )
+        )
     return tuple(entries)
 
 

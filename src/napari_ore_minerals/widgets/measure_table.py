@@ -133,6 +133,10 @@ def explained(entry: dict[Any, Any]) -> str:
     ):
         if not math.isnan(entry.get(name, math.nan)):
             lines.append(f"{title}: {percent(entry[name])} %")
+    if int(entry["code"]) == UNCLASSIFIED and entry.get("cells") and not entry["area_px"]:
+        lines.append(
+            "what speaks for each mineral in these cells counts as its share: leaving them out changes nothing"
+        )
     if math.isfinite(entry.get("effective_n", math.nan)):
         lines.append(f"as sure as {entry['effective_n']:.0f} points counted at random")
     return "\n".join(lines)

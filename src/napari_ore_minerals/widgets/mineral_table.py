@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
     from napari_ore_minerals.minerals import MineralTable
 
-COLUMNS = ("mineral", "symbol", "area %", "cells", "taught")
+COLUMNS = ("mineral", "symbol", "area %", "by cells %", "cells", "taught")
+NOTHING = "–"
+TIPS = {
+    "area %": "Share of the picture by the evidence below the cells, which sees grains that are smaller than a cell",
+    "by cells %": "Plain count of whole cells, of those that are classified: for comparison",
+    "cells": "Cells with this label; the evidence in unclassified ones counts for the minerals that they may be",
+}
 SWATCH_PX = 14
 
 
@@ -33,6 +39,8 @@ class MineralTableView(QTableWidget):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__(0, len(COLUMNS))
         self.setHorizontalHeaderLabels(COLUMNS)
+        for name, tip in TIPS.items():
+            self.horizontalHeaderItem(COLUMNS.index(name)).setToolTip(tip)
         self.setToolTip(
             "Click a mineral to select its label for painting; double-click to start painting with it"
         )
@@ -65,7 +73,13 @@ class MineralTableView(QTableWidget):  # type: ignore[misc]
             name.setIcon(swatch(colours.get(int(entry.code))))
             name.setData(Qt.ItemDataRole.UserRole, int(entry.code))
             said = (taught or {}).get(int(entry.code), 0)
-            texts = [str(entry.symbol), f"{100 * entry.fraction_of_picture:.1f}", f"{entry.cells:,}"]
+            soft = int(entry.code) == UNCLASSIFIED and not entry.area_px  # cells without an area of their own
+            texts = [
+                str(entry.symbol),
+                NOTHING if soft else f"{100 * entry.fraction_of_picture:.1f}",
+                f"{100 * entry.fraction_by_cells:.1f}" if entry.fraction_by_cells >= 0 else NOTHING,
+                f"{entry.cells:,}",
+            ]
             texts.append(str(said) if said else "")
             items = [name, *map(QTableWidgetItem, texts)]
             for column, item in enumerate(items):

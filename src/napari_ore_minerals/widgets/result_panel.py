@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_ore_minerals.errors import ResultError
+from napari_ore_minerals.exports.shown import origin
 from napari_ore_minerals.maps.areas import areas
 from napari_ore_minerals.maps.files import SUFFIX, result_folder, write_areas
 from napari_ore_minerals.widgets.layers import CONFIDENCE, HEATMAP, MINERALS
@@ -178,11 +180,18 @@ class ResultPanel(QWidget):  # type: ignore[misc]
             self, "Export areas", str(self._proposed(" areas.csv")), "Comma-separated values (*.csv)",
             options=QFileDialog.Option.DontConfirmOverwrite,
         )  # fmt: skip
-        if not named:
+        if named:
+            self.export_areas(Path(named if named.endswith(".csv") else named + ".csv"))
+
+    def export_areas(self, path: Path) -> None:
+        """Write the table as CSV, with where it comes from in the last columns."""
+        overlay = self._overlay
+        if overlay is None or overlay.map is None:
             return
-        path = Path(named if named.endswith(".csv") else named + ".csv")
+        found = areas(overlay.map, overlay.values)
+        told = origin(replace(overlay.map, labels=overlay.values))
         try:
-            write_areas(areas(overlay.map, overlay.values), path)
+            write_areas(found.assign(**told), path)
         except ResultError as error:
             self.failed.emit(str(error))
             return
