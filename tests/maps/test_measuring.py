@@ -17,7 +17,8 @@ from PIL import Image
 from napari_ore_minerals.errors import OptionError
 from napari_ore_minerals.maps.adjusting import Reference
 from napari_ore_minerals.maps.areas import areas
-from napari_ore_minerals.maps.intervals import cut, grain_diameter
+from napari_ore_minerals.maps.estimating import Sample
+from napari_ore_minerals.maps.intervals import Blocks, cut, grain_diameter
 from napari_ore_minerals.maps.measuring import (
     TOGETHER,
     Asked,
@@ -135,6 +136,23 @@ def test_the_table_of_areas_and_this_one_agree() -> None:
     for name in ("area_px", "fraction_of_picture", "fraction_of_ore", "fraction_by_cells"):
         np.testing.assert_allclose(ours[name], theirs[name][:6], rtol=1e-6)
     assert ours["cells"].tolist() == theirs["cells"][:6].tolist()
+
+
+def test_no_more_points_than_places() -> None:
+    checkered = np.indices((32, 40)).sum(axis=0) % 2 * 5
+    checkered[0, 0] = 2  # blocks are alike but for a place
+    found = measure(map_of(checkered, evidence=60), None, Reference.of(matrices(1))).table
+    assert found.loc[found["fraction"] > 0.1, "effective_n"].tolist() == [32 * 40] * 2
+
+
+def test_rounding_leaves_no_adjusted_fraction_below_nought() -> None:
+    areas_px = np.zeros((4, 7))
+    areas_px[:, 5], areas_px[:, 0] = 1000, 1e-4
+    answered = areas_px.sum(axis=0)[:6]
+    answered[0] += 1e-5  # shares are float32
+    blocks = Blocks(1.0, 4.0, areas_px, np.arange(4)[None], 4)
+    sample = Sample(blocks, areas_px, answered, 4, np.ones(7, bool), Reference.of(matrices(1)))
+    assert f"{sample.estimate(0).fraction_adjusted:.1f}" == "0.0"
 
 
 def test_corrections_that_were_saved_count_in_both_tables() -> None:

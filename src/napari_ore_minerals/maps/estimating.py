@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from napari_ore_minerals.maps.adjusting import adjusted
-from napari_ore_minerals.maps.intervals import Blocks, ends, freedom_of, half_width, ratio
+from napari_ore_minerals.maps.intervals import Blocks, Ratio, ends, freedom_of, half_width, ratio
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,7 +98,7 @@ class Sample:
             sampled.error,
             classifier,
             freedom,
-            sampled.effective_n,
+            self._as_sure_as(sampled),
             self._adjusted(index),
             plain.value if self.named[index] else math.nan,
             1.96 * math.sqrt(sampled.value * (1 - sampled.value) / points) if points else math.nan,
@@ -132,7 +132,15 @@ class Sample:
             return math.nan
         totals, classes = self.totals_px.copy(), len(self.answered_px)
         totals[:classes] += adjusted(self.answered_px, self.reference.answers) - self.answered_px
-        return float(totals[index] / totals[self.whole].sum())
+        return max(0.0, float(totals[index] / totals[self.whole].sum()))  # rounding may leave -1e-17
+
+    def _as_sure_as(self, sampled: Ratio) -> float:
+        """Points that would be as sure, never more than places were looked at; as it is where there is none or all."""
+        return (
+            min(sampled.effective_n, float(self.blocks.places))
+            if 0 < sampled.value < 1
+            else sampled.effective_n
+        )
 
     def _not_seen(self) -> float:
         """Most that could be there unseen at 95 %: 3 over the number of grains that were looked at."""

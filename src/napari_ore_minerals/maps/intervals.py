@@ -39,12 +39,15 @@ class Blocks:
         Pixels of each mineral, then of unclassified, in each block; blocks without any are left out.
     index : (rows, columns) int array
         Block of each place.
+    places : int
+        Places that were measured.
     """
 
     grain_px: float
     side_px: float
     areas_px: NDArray[np.float64]
     index: NDArray[np.intp]
+    places: int
 
     @property
     def too_small(self) -> bool:
@@ -139,7 +142,7 @@ def cut(places: Places, grain: float | None = None) -> Blocks:
     rows, columns = np.nonzero(places.area_px.any(axis=1))[0], np.nonzero(places.area_px.any(axis=0))[0]
     if not len(rows):
         empty = np.zeros((0, len(places.shares)))
-        return Blocks(grain * places.place_px, math.nan, empty, np.zeros(places.area_px.shape, np.intp))
+        return Blocks(grain * places.place_px, math.nan, empty, np.zeros(places.area_px.shape, np.intp), 0)
     across, sides = [], []
     for found, size in ((rows, places.area_px.shape[0]), (columns, places.area_px.shape[1])):
         length = int(found[-1] - found[0]) + 1
@@ -149,7 +152,8 @@ def cut(places: Places, grain: float | None = None) -> Blocks:
     index = across[0][:, None] * (across[1][-1] + 1) + across[1][None, :]
     sums = block_sums(index, places.shares, places.area_px)
     side = math.sqrt(sides[0] * sides[1])
-    return Blocks(grain * places.place_px, side * places.place_px, sums, index)
+    measured = int((places.area_px > 0).sum())
+    return Blocks(grain * places.place_px, side * places.place_px, sums, index, measured)
 
 
 def block_sums(
