@@ -13,6 +13,7 @@ from PIL import Image
 
 from napari_ore_minerals import cli
 from napari_ore_minerals.images.micrograph import Micrograph
+from napari_ore_minerals.learning import fine_tuning
 from napari_ore_minerals.learning.corrections import Cell
 from napari_ore_minerals.learning.fine_tuning import CorrectedPicture, FineTuneOptions, fine_tune_steps
 from napari_ore_minerals.learning.journal import Journal, PictureNote
@@ -24,6 +25,7 @@ from napari_ore_minerals.maps.predict import classify
 from napari_ore_minerals.maps.records import ClassifyOptions
 from napari_ore_minerals.models.card import read_card
 from napari_ore_minerals.models.classifier import Classifier
+from napari_ore_minerals.models.history import read_note
 from napari_ore_minerals.models.store import load_network
 from napari_ore_minerals.models.versions import ModelStore
 from napari_ore_minerals.progress import run
@@ -129,6 +131,27 @@ def _check_history(store: tuple[object, ...], tmp_path: Path, capsys) -> None:
     assert call("models", "remove", "1", *store) == 0
     assert call("models", "use", "1", *store) == 1
     assert "were removed" in capsys.readouterr().err
+
+
+def test_why_a_version_is_not_put_to_use_is_its_note(
+    micro_model: Path, journal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fine_tuning, "verdict", lambda *_: (False, "it forgets"))
+    store = ModelStore(tmp_path / "store")
+    asked = (
+        "learn",
+        "--corrections",
+        journal,
+        "--parent",
+        micro_model,
+        "--store",
+        store.root,
+        *QUICK.flags(),
+    )
+    assert call(*asked) == 0
+    (version,) = store.versions()
+    assert read_note(store, version) == "it forgets"
+    assert store.current().version is None
 
 
 def test_results_that_were_painted_on_teach_too_and_others_are_refused(

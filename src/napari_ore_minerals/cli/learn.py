@@ -53,7 +53,7 @@ def learn(  # noqa: PLR0913 - a command's flags
     name
         Of the new version; by default its parent's.
     note
-        Kept beside the version.
+        Kept beside the version; by default why it is not put to use, where it is not.
     use
         Make the new version the current model, if it is better and does not forget.
     """
@@ -65,7 +65,8 @@ def learn(  # noqa: PLR0913 - a command's flags
     folder = model_named(parent, store)
     pictures = [_corrected_picture(path) for path in corrections]
     result = with_bar(mapped(fine_tune_steps(folder, pictures, options), _with_epoch), "learn")
-    version = keep_version(result, store_at(store), name=name, note=note, activate=use and result.keep)
+    remark = note or ("" if result.keep else result.why)  # as the dock does
+    version = keep_version(result, store_at(store), name=name, note=remark, activate=use and result.keep)
     _print_scores(result.before, result.after)
     print(f"\n{result.why[:1].upper()}{result.why[1:]}.")
     if use and result.keep:
