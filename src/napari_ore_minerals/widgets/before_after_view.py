@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 GREEN, AMBER = "color: #7fd18b; font-weight: bold", "color: #f0c05a; font-weight: bold"
 BETTER = "The new version is not worse: keep it?"
 DOUBTFUL = "Hardly measured, on {cells} held-back cell{s}: keep it?"
+UNCHANGED = "Nothing that was measured has changed: keep it?"
+TOO_FEW = "too few to measure"
 FEW_CELLS = 5
 WORSE = "Saved as version {number}, but not put to use"
 NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"
@@ -108,6 +110,10 @@ class BeforeAfterView(QWidget):  # type: ignore[misc]
         for column, title in enumerate(("", "before", "", "after")):
             self._put(QLabel(title), 0, column)
         for row, figure in enumerate(figures, start=1):
+            if not any(math.isfinite(one.value) for one in (figure.before, figure.after)):
+                self._put(QLabel(figure.name), row, 0)
+                self._figures.addWidget(QLabel(TOO_FEW), row, 1, 1, 3, Qt.AlignmentFlag.AlignHCenter)
+                continue
             cells = f"{figure.cells:,} cells"
             for column, text in enumerate(
                 (figure.name, _share(figure.before), "→", _share(figure.after, bold=True))
@@ -157,6 +163,8 @@ def _verdict(learnt: Learnt) -> tuple[str, str]:
     cells = learnt.figures[0].cells
     if cells < FEW_CELLS:
         return DOUBTFUL.format(cells=cells, s="s" * (cells != 1)), AMBER
+    if all(one.before.value == one.after.value for one in learnt.figures if math.isfinite(one.after.value)):
+        return UNCHANGED, AMBER
     return BETTER, GREEN
 
 

@@ -273,6 +273,7 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
         self.result.failed.connect(self.status.complain)
         self.teaching.followed.connect(lambda _: self.result.refill())
         self.teaching.failed.connect(self.status.complain)
+        self.teaching.settled.connect(self.status.settle)
         self.learn.told.connect(self.status.say)
         self.learn.failed.connect(self.status.complain)
         self.learn.shelf_read.connect(self.form.models.show_shelf)

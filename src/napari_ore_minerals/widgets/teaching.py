@@ -51,7 +51,8 @@ class Teaching(QObject):  # type: ignore[misc]
     layers that are taught, Ctrl+Z and Ctrl+Shift+Z go through the steps of the lesson.
 
     Signals: ``changed()`` when the lesson did, ``followed(MineralMap)``, ``proposed(Cell or None)`` the cell
-    whose answer would teach most, ``offered(Lessons)`` of an earlier session, ``told(str)``, ``failed(str)``.
+    whose answer would teach most, ``offered(Lessons)`` of an earlier session, ``told(str)``, ``failed(str)``,
+    ``settled()`` when a stroke after one that could not be learnt from can.
     """
 
     changed = Signal()
@@ -60,6 +61,7 @@ class Teaching(QObject):  # type: ignore[misc]
     offered = Signal(object)
     told = Signal(str)
     failed = Signal(str)
+    settled = Signal()
 
     def __init__(self, viewer: ViewerModel, worker: Worker, journal: Journal | None = None) -> None:
         super().__init__()
@@ -69,7 +71,7 @@ class Teaching(QObject):  # type: ignore[misc]
         self.saved_at = ""
         self.seen_in_review: frozenset[Cell] = frozenset()
         self._follow = True
-        self._complaint = ""
+        self._complaint, self._unknown = "", False
         self._asked: dict[int, tuple[ReferenceType[Overlay], Lesson]] = {}
         self._followed: WeakKeyDictionary[Overlay, Lesson] = (
             WeakKeyDictionary()
@@ -208,13 +210,16 @@ class Teaching(QObject):  # type: ignore[misc]
             cells = sum(found.unknown.values())
             labels = ", ".join(map(str, sorted(found.unknown)))
             self.failed.emit(
-                f"label {labels} is no mineral: {cells} cell{'s' if cells != 1 else ''} painted with it are not "
-                "learnt from. Choose a mineral in the table, or add one"
+                f"label {labels} is no mineral: {cells} cell{'s' if cells != 1 else ''} painted with it "
+                f"{'are' if cells != 1 else 'is'} not learnt from. Choose a mineral in the table, or add one"
             )
         after = lesson.say(same | found.said, blank=found.blank)
         if after is not lesson:
+            if self._unknown and not found.unknown:
+                self.settled.emit()
             self._take(after)
             self.ask()
+        self._unknown = bool(found.unknown) or (self._unknown and after is lesson)
 
     def close(self) -> None:
         """Write down what was painted last, and listen no more."""
