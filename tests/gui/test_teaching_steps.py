@@ -29,13 +29,16 @@ from napari_ore_minerals.errors import DatasetError, OreMineralsError
 from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.learning.corrections import Cell
 from napari_ore_minerals.learning.journal import Journal, Lessons
+from napari_ore_minerals.learning.lesson import Lesson
 from napari_ore_minerals.maps.features import CellFeatures
 from napari_ore_minerals.maps.mineral_map import MineralMap
 from napari_ore_minerals.maps.predict import classify_steps, plan
 from napari_ore_minerals.maps.records import ClassifyOptions
+from napari_ore_minerals.minerals import MineralTable
 from napari_ore_minerals.models.classifier import Classifier
 from napari_ore_minerals.progress import run
 from napari_ore_minerals.widgets.corrections_panel import CorrectionsPanel
+from napari_ore_minerals.widgets.diary import Diary
 from napari_ore_minerals.widgets.layers import MAP_KEY
 from napari_ore_minerals.widgets.messages import Follow, MapKey
 from napari_ore_minerals.widgets.overlay import Overlay
@@ -224,12 +227,23 @@ def test_labels_that_are_no_mineral_are_pointed_out_and_not_learnt(desk: Desk, f
     desk.teaching.failed.connect(told.append)
     desk.paint(overlay, (2, 2), 99)
     assert len(told) == 1
-    assert "99 is no mineral: 1 cell" in told[0]
+    assert "99 is no mineral: 1 cell painted with it is not learnt from" in told[0]
     assert not desk.teaching.corrections
     assert not desk.worker.wishes
     result = overlay.corrected_map()
     assert result is not None
     assert result.labels[2, 2] == 0
+
+
+def test_a_complaint_about_a_stroke_ends_with_the_next_good_one(desk: Desk, first: Made) -> None:
+    overlay, settled = desk.show(first), []
+    desk.teaching.settled.connect(lambda: settled.append(True))
+    desk.paint(overlay, (2, 2), 99)
+    desk.teaching.take_strokes()
+    assert not settled
+    for cell in ((0, 0), (0, 1)):
+        desk.paint(overlay, cell, other(first, cell))
+        assert settled == [True]
 
 
 def test_without_following_only_the_painted_cells_change(desk: Desk, first: Made) -> None:
@@ -346,6 +360,35 @@ def test_a_mineral_that_was_left_out_stays_out_of_the_journal(desk: Desk, first:
     qtbot.waitUntil(lambda: len(journal.read(picture).corrections) == 1, timeout=5 * SECONDS)
     qtbot.waitUntil(lambda: bool(names()) and "galena" not in names(), timeout=5 * SECONDS)
     assert overlay.minerals == desk.teaching.lesson.minerals  # type: ignore[union-attr]
+
+
+def test_two_viewers_with_other_codes_teach_one_picture(first: Made, tmp_path: Path, qtbot: Any) -> None:
+    """Each line counts by name, though the other viewer wrote what its own codes mean in between."""
+    other_codes = [mineral.model_copy(update={"code": 7 - mineral.code}) for mineral in first[0].minerals]
+    mine = Lesson.of(first[0])
+    theirs = Lesson(first[0], MineralTable.of(other_codes))
+    diaries = [Diary(Journal(tmp_path)) for _ in range(2)]
+    journal, picture = Journal(tmp_path), first[0].picture.fingerprint
+
+    def write(diary: Diary, older: Lesson, newer: Lesson, count: int) -> None:
+        diary.write(older, newer)
+        qtbot.waitUntil(lambda: len(journal.read(picture).corrections) == count, timeout=5 * SECONDS)
+
+    one, two = mine.say({Cell(0, 0): 1}), theirs.say({Cell(0, 1): 1})
+    write(diaries[0], mine, one, 1)
+    write(diaries[1], theirs, two, 2)
+    write(diaries[0], one, one.say({Cell(0, 2): 1}), 3)
+    found = journal.read(picture)
+    assert found.note is not None
+    table = MineralTable.of(found.note.minerals)
+    arsenopyrite, gangue = first[0].minerals[0].name, first[0].minerals[5].name
+    assert [table.by_code(said.code).name for said in found.corrections] == [
+        arsenopyrite,
+        gangue,
+        arsenopyrite,
+    ]
+    for diary in diaries:
+        diary.close()
 
 
 def test_finer_cells_where_tiles_overlap(desk: Desk, micro_model: Path) -> None:
@@ -479,6 +522,17 @@ def test_an_offer_is_of_its_own_picture(desk: Desk, first: Made, second: Made, q
     panel.use.click()
     assert [said.cell for said in desk.teaching.corrections] == [(0, 0)]
     assert not panel.offer.isVisible()
+
+
+def test_what_a_stroke_needs_is_loaded_before_it() -> None:
+    """The process that classifies does so after its answer; it costs the best part of a second."""
+    code = (
+        "import sys; from napari_ore_minerals.widgets import worker; "
+        "name = 'napari_ore_minerals.learning.refit'; before = name in sys.modules; "
+        "worker.warm_up(); print(before, name in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["False", "True"]
 
 
 PAINTING = """

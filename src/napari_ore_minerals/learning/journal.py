@@ -99,8 +99,15 @@ class Journal:
         self.folder = default_folder() if folder is None else Path(folder)
         self._lock = threading.Lock()
 
-    def write(self, made: Sequence[Correction], taken_back: Sequence[Correction] = ()) -> None:
+    def write(
+        self,
+        made: Sequence[Correction],
+        taken_back: Sequence[Correction] = (),
+        note: PictureNote | None = None,
+    ) -> None:
         """Write what was said and what was taken back; returns when the disk has it.
+
+        With a note, codes mean what it says, whatever other processes write: all of it is one piece.
 
         Raises
         ------
@@ -108,9 +115,12 @@ class Journal:
             If the disk refuses; what was written before stays.
         """
         lines: dict[str, list[bytes]] = {}
-        for action, corrections in (("set", made), ("unset", taken_back)):
-            for correction in corrections:
-                lines.setdefault(correction.picture, []).append(_line(action, correction))
+        for correction in taken_back:  # first: a mineral that the note leaves out may be theirs
+            lines.setdefault(correction.picture, []).append(_line("unset", correction))
+        if note is not None:
+            lines.setdefault(note.picture, []).append(_line("picture", note))
+        for correction in made:
+            lines.setdefault(correction.picture, []).append(_line("set", correction))
         for picture, parts in lines.items():
             self._append(self.path(picture), b"".join(parts))
 
@@ -197,6 +207,8 @@ def read_corrections(path: Path) -> Lessons:
 
 def _renamed(newer: PictureNote, older: PictureNote, holding: dict[_Key, Correction]) -> PictureNote:
     """Give corrections that hold the codes that their minerals have from now on."""
+    if newer.minerals == older.minerals:
+        return newer
     used = {one.code for one in holding.values()}
     meant = [mineral for mineral in older.minerals if mineral.code in used]
     table, codes = merged(MineralTable.of(newer.minerals), meant)

@@ -39,7 +39,6 @@ class Diary(QObject):  # type: ignore[misc]
     def __init__(self, journal: Journal | None = None) -> None:
         super().__init__()
         self.journal = Journal() if journal is None else journal
-        self._noted: dict[str, PictureNote] = {}
         self._unwritten: list[Entry] = []  # touched by the thread only
         self._files = Background()
         self._files.done.connect(self.saved)
@@ -62,13 +61,7 @@ class Diary(QObject):  # type: ignore[misc]
         self._unwritten.append(entry)
         while self._unwritten:
             first = self._unwritten[0]
-            self.journal.write(
-                (), first.taken_back
-            )  # in the words of the note before: it may name other minerals
-            if self._noted.get(first.note.picture) != first.note:
-                self.journal.note(first.note)
-                self._noted[first.note.picture] = first.note
-            self.journal.write(first.made)
+            self.journal.write(first.made, first.taken_back, first.note)
             del self._unwritten[0]
         return datetime.now().astimezone().strftime("%H:%M")
 
