@@ -14,12 +14,13 @@ from gui_support import LONG
 from qtpy.QtWidgets import QApplication, QPushButton, QTreeWidgetItemIterator
 
 from napari_ore_minerals.models import versions
+from napari_ore_minerals.models.card import TrainingRecord, read_card
 from napari_ore_minerals.models.store import load_network
 from napari_ore_minerals.models.versions import ModelStore, StoredVersion
 from napari_ore_minerals.widgets.history_panel import HistoryPanel
 from napari_ore_minerals.widgets.loss_plot import LossPlot, Point
 from napari_ore_minerals.widgets.model_chooser import ModelChooser
-from napari_ore_minerals.widgets.version_tree import Shelf, look
+from napari_ore_minerals.widgets.version_tree import Shelf, _tooltip, look
 
 
 @pytest.fixture
@@ -206,3 +207,10 @@ def test_the_dock_begins_with_the_current_version_and_goes_back_with_one_click(
     assert dock.status.text() == "Version 1 is in use: classify again to see its answers."
     dock.learn._kept(3)
     qtbot.waitUntil(lambda: models.folder == store.version(3).folder, timeout=LONG)
+
+
+def test_a_version_tells_from_how_many_corrections_it_learnt(micro_model: Path) -> None:
+    card = read_card(micro_model)
+    training = TrainingRecord(options={}, samples=1234)
+    taught = card.model_copy(update={"parent": card.weights_sha256, "training": training})
+    assert "learnt from 1,234 corrections" in _tooltip(StoredVersion(1, micro_model, taught, False), "")

@@ -126,6 +126,6 @@ def _tooltip(version: StoredVersion | None, note: str) -> str:
     card = version.card
     parts = [note] if note else []
     parts += [f"{name}: {value:.3g}" for name, value in card.metrics.items()]
-    if card.training is not None and (count := card.training.options.get("corrections")) is not None:
-        parts.append(f"learnt from {count} corrections")
+    if card.parent is not None and card.training is not None and card.training.samples:
+        parts.append(f"learnt from {card.training.samples:,} corrections")
     return "\n".join(parts) or card.provenance[:300] or card.name
