@@ -266,7 +266,7 @@ def main() -> None:
     matrices = classifier.card.confusion.matrices()
     perfect(chosen.trials, chosen.seed)
     erring(chosen.trials, chosen.seed + 1, matrices)
-    pooled(chosen.trials // 2, chosen.seed + 2)  # each of ten pictures
+    pooled(chosen.trials, chosen.seed + 2)
     if chosen.pictures:
         real(chosen.pictures, chosen.cache, classifier, matrices)
     print(f"\n{time.perf_counter() - begun:.0f} s")

@@ -135,7 +135,13 @@ def test_pooled_pictures_by_hand() -> None:
     assert gold["fraction"] == pytest.approx(6 / 16, abs=1e-4)
     error = math.sqrt(3 / 2 * 2 * (2 / 16) ** 2) / 3
     assert gold["sampling_error"] == pytest.approx(error, rel=1e-3)
-    assert gold["high"] == pytest.approx(6 / 16 + 4.302653 * error, rel=1e-3)
+    half = 4.302653 * error
+    assert gold["low"] == pytest.approx(6 / 16 - half, rel=2e-3)
+    odds = 6 / 10 * math.exp(half / (6 / 16 * 10 / 16))  # the upper end is that on the scale of the logit
+    assert gold["high"] == pytest.approx(odds / (1 + odds), rel=1e-3)
+    assert gold["high"] > 6 / 16 + half
+    rare = pool([measured(1), measured(4), measured(1)]).set_index("mineral").loc["gold"]
+    assert 0 <= rare["low"] < rare["fraction"] < rare["high"] < 1
     large = pool([measured(4), measured(8, stride_px=64)]).set_index("mineral").loc["gold"]
     assert large["fraction"] == pytest.approx((4 + 4 * 8) / 16 / 5, abs=1e-4)
     assert large["area_um2"] == pytest.approx((128**2 * 4 + 256**2 * 8) / 16 / 4, rel=1e-3)

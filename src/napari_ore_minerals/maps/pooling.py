@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, logit
 
 from napari_ore_minerals.errors import OptionError
-from napari_ore_minerals.maps.intervals import ends, freedom_of, ratio
+from napari_ore_minerals.maps.intervals import Ratio, ends, freedom_of, half_width, ratio
 from napari_ore_minerals.minerals import UNCLASSIFIED
 
 if TYPE_CHECKING:
@@ -96,18 +97,39 @@ def _figures(
     weights = of / of.sum()
     within = math.sqrt(float(weights @ np.nan_to_num(own[:, 0]) ** 2))
     pooled = ratio(part, of)
+    classifier = float(weights @ own[:, 1])
     if len(part) == 1:
-        error, freedom, between = float(own[0, 0]), float(own[0, 2]), math.nan
+        error, between = float(own[0, 0]), math.nan
+        variances = np.array([error**2, 0.0 if math.isnan(classifier) else classifier**2])
+        free = freedom_of(variances, own[0, 2:4])
+        low, high = ends(pooled.value, math.sqrt(variances.sum()), free)
     else:
-        error, freedom = pooled.error, float(pooled.freedom)
+        error = pooled.error
+        low, high = _ends(pooled, classifier, float(np.min(own[:, 3])))
         apart = float((weights * (part / np.maximum(of, 1e-12) - pooled.value) ** 2).sum())
         apart /= max(1.0 - float((weights**2).sum()), 1e-12)
         between = math.sqrt(max(0.0, apart - within**2))
-    classifier = float(weights @ own[:, 1])
-    variances = np.array([error**2, 0.0 if math.isnan(classifier) else classifier**2])
-    free = freedom_of(variances, np.array([freedom, float(np.min(own[:, 3]))]))
-    low, high = ends(pooled.value, math.sqrt(variances.sum()), free)
     return pooled.value, low, high, error, classifier, between, within
+
+
+def _ends(pooled: Ratio, classifier: float, freedom: float) -> tuple[float, float]:
+    """95 % interval of several pictures, whose fractions have a long tail above, as ore does.
+
+    Few pictures miss the tail, and t of their mean is then too low an end above. So each end is the farther of that
+    of t and that of t on the scale of the logit (delta method). Sampling and classifier are put together by
+    their distances (MOVER; Zou and Donner 2008, Statistics in Medicine 27, 1693-1702).
+    """
+    value, half = pooled.value, half_width(pooled.error, pooled.freedom)
+    if not math.isfinite(half):
+        return math.nan, math.nan
+    low, high = value - half, value + half
+    if 0 < value < 1 and half > 0:
+        at, away = logit(value), half / (value * (1 - value))
+        low, high = min(low, float(expit(at - away))), max(high, float(expit(at + away)))
+    erring = 0.0 if math.isnan(classifier) else half_width(classifier, freedom)
+    return max(0.0, value - math.hypot(value - low, erring)), min(
+        1.0, value + math.hypot(high - value, erring)
+    )
 
 
 def _of(measurement: Measurement, code: int) -> tuple[float, float, float, float]:
