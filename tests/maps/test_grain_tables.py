@@ -50,6 +50,9 @@ def test_known_discs_give_known_counts_and_diameters() -> None:
     assert pyrite["d50_by_area_px"] == pytest.approx(80, rel=0.03)
     assert pyrite["d50_um"] == pytest.approx(0.5 * pyrite["d50_px"])
     assert pyrite["mean_aspect"] == pytest.approx(1.0, abs=0.02)
+    alone = size_table(found, grains).set_index("mineral").loc["chalcopyrite"]
+    assert (alone["whole"], alone["mean_diameter_px"]) == (1, pytest.approx(120, rel=0.03))
+    assert alone[["d10_px", "d50_px", "d90_px", "d50_by_area_px", "d50_um"]].isna().all()
     disc = grains[grains["code"] == CCP].iloc[0]
     assert (disc["row"], disc["column"]) == pytest.approx((241, 121))
     assert disc["diameter_um"] == pytest.approx(60, rel=0.02)

@@ -136,8 +136,9 @@ def size_table(grain_map: GrainMap, grains: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         code, mineral, grains, whole (not cut), mean_diameter_px, d10_px .. d90_px (diameter below which this
         per cent of the whole grains are, by number), d50_by_area_px (half of the area of whole grains is in
-        smaller ones), mean_aspect; the same diameters in um, missing where um/px is not known.  Sizes are
-        those of sections through grains, which are smaller than the grains.
+        smaller ones), mean_aspect; the same diameters in um, missing where um/px is not known.  One whole
+        grain has no distribution, so only its mean is given.  Sizes are those of sections through grains,
+        which are smaller than the grains.
     """
     rows = []
     for mineral in grain_map.minerals:
@@ -152,8 +153,8 @@ def size_table(grain_map: GrainMap, grains: pd.DataFrame) -> pd.DataFrame:
         diameters = whole["diameter_px"].to_numpy(float)
         row["mean_diameter_px"] = diameters.mean() if len(whole) else np.nan
         for percent in SIZE_PERCENTILES:
-            row[f"d{percent}_px"] = np.percentile(diameters, percent) if len(whole) else np.nan
-        row["d50_by_area_px"] = _middle_by_area(diameters)
+            row[f"d{percent}_px"] = np.percentile(diameters, percent) if len(whole) > 1 else np.nan
+        row["d50_by_area_px"] = _middle_by_area(diameters) if len(whole) > 1 else np.nan
         row["mean_aspect"] = whole["aspect"].mean() if len(whole) else np.nan
         rows.append(row)
     table = pd.DataFrame(rows)
