@@ -23,8 +23,10 @@ from napari_ore_minerals.maps.measuring import Asked, measure
 from napari_ore_minerals.maps.mineral_map import MineralMap
 from napari_ore_minerals.maps.pooling import pool
 from napari_ore_minerals.maps.regions import coverage_of_polygon
+from napari_ore_minerals.minerals import DEFAULT_MINERALS
 from napari_ore_minerals.widgets.layers import MAP_KEY, layer_data
 from napari_ore_minerals.widgets.measure import MeasureDock
+from napari_ore_minerals.widgets.measure_chart import SizeChart
 from napari_ore_minerals.widgets.measure_form import CLASSIFIED, ORE, TICKED, VISIBLE, WHOLE
 from napari_ore_minerals.widgets.measure_table import interval, percent
 from napari_ore_minerals.widgets.pictures import Placement
@@ -218,6 +220,14 @@ def square(top: float, left: float, side: float, um_per_px: float = 0.5) -> np.n
     return (corners - 0.5) * um_per_px
 
 
+def assert_bars_are_told_apart(dock: MeasureDock, names: list[str]) -> None:
+    (legend,) = dock.chart.axes.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == names
+    shown = [dock.chart.axes.containers[2 * number][0].get_hatch() for number in range(len(names))]
+    assert [patch.get_hatch() for patch in legend.get_patches()] == shown
+    assert len(set(shown)) == len(names)
+
+
 def test_regions_together_and_apart(viewer: Any, measured: Measure, qtbot: Any) -> None:
     mineral_map = map_of(patches(7))
     labels = show(viewer, mineral_map)
@@ -247,6 +257,7 @@ def test_regions_together_and_apart(viewer: Any, measured: Measure, qtbot: Any) 
     dock.group.setCurrentText("all regions")
     assert dock.shown().table["area_px"].sum() == pytest.approx(2 * 128**2)
     assert len(dock.chart.axes.containers) == 2 * 3
+    assert_bars_are_told_apart(dock, ["vein", "region 2", "all regions"])
     shapes.selected_data = {1}
     settle(dock, qtbot)
     assert [group.name for group in dock.figures.groups] == ["region 2"]
@@ -367,6 +378,16 @@ def test_grains_are_found_painted_and_counted(viewer: Any, measured: Measure, qt
     assert "grains %" in [
         dock.table.horizontalHeaderItem(n).text() for n in range(6) if not dock.table.isColumnHidden(n)
     ]
+    assert dock.table.isColumnHidden(dock.table.columnCount() - 1), "names need the room of mm²"
+    assert dock.chart.axes.get_legend() is None, "the legend is above the bars"
+    assert [text.get_text() for text in dock.chart.axes.figure.legends[0].get_texts()] == ["by grains"]
+    kept = labels.data[0, 0]
+    labels.data_setitem((np.array([0]), np.array([0])), kept % 3 + 1)
+    settle(dock, qtbot)
+    assert "Out of date" in panel.note.text()
+    labels.data_setitem((np.array([0]), np.array([0])), kept)
+    settle(dock, qtbot)
+    assert "Out of date" not in panel.note.text()
     code = int(grains.data[5, 5])
     before, count = column(dock, "grains %"), panel.tables.grains
     new = next(one for one in mineral_map.minerals.codes[:3] if one != code)
@@ -384,6 +405,16 @@ def test_grains_are_found_painted_and_counted(viewer: Any, measured: Measure, qt
         panel.view.setCurrentIndex(view)
         assert panel.table.rowCount() > 0
     assert panel.sizes.axes is not None
+
+
+def test_minerals_left_out_of_the_plot_of_sizes_are_named(viewer: Any, qtbot: Any) -> None:
+    chart = SizeChart("dark", "")
+    qtbot.addWidget(chart)
+    grains = pd.DataFrame({"code": [4] * 6 + [3] * 4, "cut": False, "diameter_px": np.arange(10.0) + 1})
+    grains["diameter_um"] = np.nan
+    chart.draw(grains, DEFAULT_MINERALS)
+    assert [line.get_label() for line in chart.axes.lines] == ["pyrite"]
+    assert chart.axes.get_title("left") == "not drawn, fewer than 5 whole grains: gold"
 
 
 def test_regions_are_drawn_in_pixels_of_the_picture(viewer: Any, measured: Measure, qtbot: Any) -> None:

@@ -30,12 +30,14 @@ from napari_ore_minerals.widgets.run_bar import RunBar
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Labels
+    from numpy.typing import NDArray
 
     from napari_ore_minerals.maps.grain_tables import GrainTables
     from napari_ore_minerals.maps.grains import GrainMap
     from napari_ore_minerals.widgets.grain_messages import Counted, Finding, Found
 
 TITLE = "Grains"
+OUT_OF_DATE = "cells were corrected since these grains were found; press Find grains again."
 SETTLE_MS = 500
 SIZES_TIP = "Which share of the area of whole grains is in smaller ones; grains cut by the picture's edge are left out"
 
@@ -57,6 +59,10 @@ class GrainPanel(Folding):
         self._sought: Labels | None = None  # minerals whose grains are being found
         self._counted: WeakKeyDictionary[Labels, GrainTables] = WeakKeyDictionary()
         self._maps: WeakKeyDictionary[Labels, GrainMap] = WeakKeyDictionary()  # as they were counted
+        self._sought_labels: NDArray[np.integer] | None = None
+        self._labels: WeakKeyDictionary[Labels, NDArray[np.integer]] = (
+            WeakKeyDictionary()
+        )  # as grains were sought
         self._counting: tuple[Labels, GrainMap] | None = None
         self.job = GrainJob()
         self.bar = RunBar(
@@ -98,6 +104,11 @@ class GrainPanel(Folding):
         if self.grains is not None:
             self._later.start()
 
+    def out_of_date(self) -> bool:
+        """Whether cells were corrected since the grains in view were found."""
+        result, then = result_of(self.layer), None if self.grains is None else self._labels.get(self.grains)
+        return result is not None and then is not None and not np.array_equal(result.labels, then)
+
     def find(self) -> None:
         """Find the grains of the map in view, as it is corrected."""
         result = result_of(self.layer)
@@ -113,7 +124,7 @@ class GrainPanel(Folding):
             mineral_map,
             Path(path) if path else None,
         )
-        self._sought = self.layer
+        self._sought, self._sought_labels = self.layer, result.labels.copy()
         self.bar.begin()
         self.job.find(opened, mineral_map, options_for(mineral_map.grid))
 
@@ -139,13 +150,15 @@ class GrainPanel(Folding):
         self.bar.advance(finding.done, finding.total, finding.stage)
 
     def _found(self, found: Found) -> None:
-        sought = self._sought
+        sought, labels = self._sought, self._sought_labels
         self._end()
         if sought is None or sought not in self._viewer.layers:
             self.failed.emit("The minerals layer was removed while its grains were found")
             return
         grains = show_grains(self._viewer, sought, found.grain_map)
         self._counted[grains], self._maps[grains] = found.tables, found.grain_map
+        if labels is not None:
+            self._labels[grains] = labels
         if painted_places(grains):
             self._later.start()
         self.look_at(sought if sought is self.layer else self.layer)
@@ -165,7 +178,7 @@ class GrainPanel(Folding):
         self.failed.emit(sentence)
 
     def _end(self) -> None:
-        self._sought = None
+        self._sought = self._sought_labels = None
         self.bar.end()
         self._show()
 
@@ -181,9 +194,10 @@ class GrainPanel(Folding):
         grain_map = painted_map(grains, self.layer)
         painted = painted_places(grains)
         by_hand = f", {painted:,} of them painted by hand" if painted else ""
+        older = f"<b>Out of date:</b> {OUT_OF_DATE}<br>" if self.out_of_date() else ""
         self.note.setText(
-            f"A pixel of the grains layer is {grain_map.factor} x {grain_map.factor} px of the picture{by_hand}. "
-            "Paint on it: what you paint counts."
+            f"{older}A pixel of the grains layer is {grain_map.factor} x {grain_map.factor} px of the picture"
+            f"{by_hand}. Paint on it: what you paint counts."
         )
         minerals = grain_map.minerals
         frame: pd.DataFrame = frame_of(self.view.currentText(), tables)

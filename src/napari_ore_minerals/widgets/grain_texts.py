@@ -29,7 +29,7 @@ def _sizes(tables: GrainTables) -> pd.DataFrame:
             "mineral": sizes["mineral"],
             "grains": sizes["grains"].map("{:,}".format),
             "whole": sizes["whole"].map("{:,}".format),
-            f"median {sign}": sizes[f"d50_{unit}"].map(_length),
+            f"d50 {sign}": sizes[f"d50_{unit}"].map(_length),
             f"d90 {sign}": sizes[f"d90_{unit}"].map(_length),
             "aspect": _figures(sizes["mean_aspect"], "{:.2f}"),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
     from napari_ore_minerals.minerals import MineralTable
     from napari_ore_minerals.widgets.measure_figures import Group
 
-ROW_PX, FRAME_PX, SIZES_PX = 26, 46, 220
+ROW_PX, FRAME_PX, SIZES_PX, LINE_PX = 26, 46, 220, 17
 FONT_PX = 11
 MOST_GROUPS = 6
 FEWEST_GRAINS = 5
 GREY = "#9a9a9a"
+HATCHES = ("//", "..", "xx", "--", "\\\\")  # of groups, from above; the last group has none
+NAME_LETTERS, LINE_LETTERS = 24, 62
 
 
 class Colours(NamedTuple):
@@ -114,23 +117,19 @@ class AreaChart(Chart):
             last = number == len(groups) - 1
             axes.barh(
                 places, shares, 0.9 * thick, color=faces, edgecolor=colours.text, linewidth=0.6,
-                alpha=1.0 if last else 0.55,
+                hatch="" if last else HATCHES[number],
             )  # fmt: skip
             errors = np.clip([shares - low, high - shares], 0, None)
             axes.errorbar(shares, places, xerr=errors, fmt="none", ecolor=colours.text, capsize=2.5, lw=1)
             if BY_GRAINS in rows:
                 grains = 100 * rows[BY_GRAINS].to_numpy(float)
-                axes.plot(
-                    grains, places, "D", ms=4, mfc="white", mec="black", ls="none",
-                    label="by grains" if last else None,
-                )  # fmt: skip
+                axes.plot(grains, places, "D", ms=4, mfc="white", mec="black", ls="none")
         axes.set_yticks(range(len(codes)), [_name(known, code) for code in codes])
         axes.invert_yaxis()
         axes.set_xlim(left=0)
         axes.set_xlabel("area, % (95 % interval)")
-        if BY_GRAINS in table:
-            _legend(axes, colours)
-        return int(FRAME_PX + ROW_PX * len(codes) * max(1.0, 0.5 * len(groups)))
+        lines = _legend_above(axes, colours, groups, BY_GRAINS in table)
+        return int(FRAME_PX + LINE_PX * lines + ROW_PX * len(codes) * max(1.0, 0.5 * len(groups)))
 
 
 class SizeChart(Chart):
@@ -144,11 +143,12 @@ class SizeChart(Chart):
         grains: pd.DataFrame = what[0]
         minerals: MineralTable = what[1]
         unit = "um" if grains["diameter_um"].notna().any() else "px"
-        drawn = False
+        drawn, few = False, []
         for mineral in minerals:
             mine = grains.loc[(grains["code"] == mineral.code) & ~grains["cut"], f"diameter_{unit}"]
             diameters = np.sort(mine.to_numpy(float))
             if len(diameters) < FEWEST_GRAINS:
+                few += [mineral.name] if (grains["code"] == mineral.code).any() else []
                 continue
             share = np.cumsum(diameters**2) / np.sum(diameters**2)
             axes.step(
@@ -165,6 +165,12 @@ class SizeChart(Chart):
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
             axes.xaxis.set_minor_locator(NullLocator())
             _legend(axes, colours)
+            lines = wrap(
+                f"not drawn, fewer than {FEWEST_GRAINS} whole grains: {', '.join(few)}", LINE_LETTERS
+            )
+            if few:
+                axes.set_title("\n".join(lines), fontsize="small", loc="left", color=colours.text)
+                return SIZES_PX + LINE_PX * len(lines)
         else:
             axes.text(
                 0.5, 0.5, f"fewer than {FEWEST_GRAINS} whole grains of each mineral", ha="center",
@@ -175,6 +181,37 @@ class SizeChart(Chart):
 
 def _name(known: dict[int, Any], code: int) -> str:
     return "unclassified" if code == UNCLASSIFIED else str(known[code].name)
+
+
+def _legend_above(axes: Axes, colours: Colours, groups: Sequence[Group], by_grains: bool) -> int:
+    """Say above the bars which is which; returns how many lines that takes."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    entries: list[Any] = []
+    if len(groups) > 1:
+        hatches = [*HATCHES[: len(groups) - 1], ""]
+        entries = [
+            Patch(facecolor=GREY, edgecolor=colours.text, hatch=hatch, label=shorten(group.name))
+            for group, hatch in zip(groups, hatches, strict=True)
+        ]
+    if by_grains:
+        entries.append(
+            Line2D([], [], marker="D", ms=4, mfc="white", mec="black", ls="none", label="by grains")
+        )
+    if not entries:
+        return 0
+    legend = axes.figure.legend(
+        handles=entries, loc="outside upper left", ncols=2, frameon=False, fontsize="small", handlelength=2
+    )
+    for text in legend.get_texts():
+        text.set(color=colours.text, parse_math=False)
+    return (len(entries) + 1) // 2
+
+
+def shorten(name: str) -> str:
+    """Name of a group as it fits beside another."""
+    return name if len(name) <= NAME_LETTERS else name[: NAME_LETTERS - 1] + "…"
 
 
 def _legend(axes: Axes, colours: Colours) -> None:

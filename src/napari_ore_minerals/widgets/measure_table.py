@@ -57,7 +57,8 @@ class MeasureTable(QTableWidget):  # type: ignore[misc]
         self.blockSignals(True)
         self.setColumnHidden(COLUMNS.index("grains %"), BY_GRAINS not in table)
         self.setColumnHidden(COLUMNS.index("symbol"), BY_GRAINS in table)  # names need the room
-        self.setColumnHidden(COLUMNS.index("mm²"), not table["area_mm2"].notna().any())
+        known = table["area_mm2"].notna().any()
+        self.setColumnHidden(COLUMNS.index("mm²"), not known or BY_GRAINS in table)  # the tooltip has it
         colours = {mineral.code: mineral.colour for mineral in minerals}
         self.setRowCount(len(table))
         for row, entry in enumerate(table.to_dict("records")):
