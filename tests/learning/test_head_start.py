@@ -60,17 +60,11 @@ def test_what_is_taught_is_answered_and_only_the_head_moves(network: nn.Module) 
     assert moved == {"head.fc.weight", "head.fc.bias"}
 
 
-def test_changed_views_are_learnt_too_and_every_tile_is_counted(network: nn.Module) -> None:
-    taught, earlier = samples([(200, 190, 120)] * 4, [6] * 4), samples([(30, 30, 30)] * 6, [5] * 6)
-    plain, changed = copy.deepcopy(network), copy.deepcopy(network)
-    run(fit_head_steps(plain, taught, earlier, NORMALISATION))
-    steps = list(fit_head_steps(changed, taught, earlier, NORMALISATION, augmentation="laboratory"))
-    assert steps[-1].done == steps[-1].total == 4 * TAUGHT_VIEWS + 6 * EARLIER_VIEWS
-    np.testing.assert_array_equal(answers(changed, taught), taught.labels)
-    assert not torch.equal(plain.get_classifier().weight, changed.get_classifier().weight)  # type: ignore[operator]
-    again = copy.deepcopy(network)
-    run(fit_head_steps(again, taught, earlier, NORMALISATION, augmentation="laboratory"))
-    assert torch.equal(again.get_classifier().weight, changed.get_classifier().weight)  # type: ignore[operator]
+def test_every_tile_is_counted_while_it_is_looked_at(network: nn.Module) -> None:
+    taught, earlier = samples([(200, 190, 120)] * 40, [6] * 40), samples([(30, 30, 30)] * 6, [5] * 6)
+    steps = list(fit_head_steps(network, taught, earlier, NORMALISATION))
+    assert [step.done for step in steps] == [32, 40, 46]
+    assert {step.total for step in steps} == {46}
 
 
 def test_a_new_mineral_is_answered_nowhere_before_it_is_taught(network: nn.Module) -> None:

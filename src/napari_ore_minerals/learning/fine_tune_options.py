@@ -10,7 +10,7 @@ from napari_ore_minerals.models.devices import DeviceName, Precision
 
 from .options import Augmentation, Depth, TrainOptions
 
-MEASURED_TILES = 48  # of a mineral, at most: with half of them chance decides what is forgotten
+MEASURED_TILES = 24  # of a mineral, at most
 
 
 class FineTuneOptions(BaseModel):
@@ -39,9 +39,9 @@ class FineTuneOptions(BaseModel):
         description="Tiles drawn per epoch, corrections and earlier ones alike",
     )
     replay_pictures: Annotated[int, Field(ge=0, le=10_000)] = Field(
-        144,
+        48,
         title="Earlier pictures",
-        description="Simulated again to learn from; a third as many others each choose and measure",
+        description="Simulated again to learn from; as many others each choose and measure",
     )
     memory_tiles: Annotated[int, Field(ge=0, le=1000)] = Field(
         24,
@@ -55,11 +55,6 @@ class FineTuneOptions(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, title="Seed", description="Of all randomness")
     device: DeviceName = Field("auto", title="Device", description="Where to compute")
     precision: Precision = Field("auto", title="Precision", description="Number format of the network")
-
-    @property
-    def measuring_pictures(self) -> int:
-        """How many other pictures choose how far to go, and how many others again measure."""
-        return -(-self.replay_pictures // 3)
 
     def training(self) -> TrainOptions:
         """Return the options of the training that does it."""

@@ -150,7 +150,8 @@ def fine_tune_steps(
     samples = corrected_tiles(pictures, minerals, card.input_px)
     _refuse_too_little(samples, pictures, card, options)
     where = user_cache_path("napari-ore-minerals") / "simulated" if cache is None else cache
-    replay = yield from _unless_stopped(replay_steps(card, parent, samples, options=options, cache=where))
+    steps = replay_steps(card, parent, samples, pictures=options.replay_pictures, cache=where)
+    replay = yield from _unless_stopped(steps)
     back = held_back(samples, options.held_out, options.seed)
     lessons = _Lessons(samples.select(~back), samples.select(back), replay)
     before_model = Classifier.load(parent, device=options.device, precision=options.precision)
@@ -160,16 +161,7 @@ def fine_tune_steps(
     quieten_new_minerals(network, samples, [mineral.name for mineral in card.minerals])
     way = [copy.deepcopy(network)]
     normalisation = (card.mean, card.std)
-    yield from _unless_stopped(
-        fit_head_steps(
-            network,
-            lessons.taught,
-            replay.learnt,
-            normalisation,
-            augmentation=options.augmentation,
-            seed=options.seed,
-        )
-    )
+    yield from _unless_stopped(fit_head_steps(network, lessons.taught, replay.learnt, normalisation))
     way.append(copy.deepcopy(network))
     trained = yield from train_steps(
         network, lessons.samples, lessons.validation, options.training(), normalisation=normalisation

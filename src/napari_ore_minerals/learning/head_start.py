@@ -13,8 +13,7 @@ import torch
 
 from napari_ore_minerals.progress import Progress, Steps
 
-from .augmentation import Augmentation, Batch, augment
-from .head_change import Examples, RefitOptions, fitted_change, log_softmax
+from .head_change import Examples, fitted_change, log_softmax
 from .replay import at_most
 
 if TYPE_CHECKING:
@@ -27,9 +26,7 @@ if TYPE_CHECKING:
     from .imagenet import Normalisation
 
 NEW_BIAS = -2.3  # of a mineral that the parent does not know, before it is taught: log 0.1
-EARLIER_TILES = 400  # of a mineral, at most
-TAUGHT_VIEWS, EARLIER_VIEWS = 4, 2  # of each tile: itself, and changed
-OPTIONS = RefitOptions(freedom=1000.0)  # there are many examples; as measured on LumenStone
+EARLIER_TILES = 100  # of a mineral, at most
 _AT_ONCE = 32
 
 
@@ -53,13 +50,7 @@ def quieten_new_minerals(network: nn.Module, samples: TileSamples, known: Collec
 
 
 def fit_head_steps(
-    network: nn.Module,
-    taught: TileSamples,
-    earlier: TileSamples,
-    normalisation: Normalisation,
-    *,
-    augmentation: Augmentation = "none",
-    seed: int = 0,
+    network: nn.Module, taught: TileSamples, earlier: TileSamples, normalisation: Normalisation
 ) -> Steps[None]:
     """Fit the last layer to corrections and earlier tiles, on features as they are.
 
@@ -71,8 +62,6 @@ def fit_head_steps(
         In the minerals of its outputs; of the earlier ones, those of one clear mineral count.
     normalisation
         Mean and std of the model's card.
-    augmentation, seed
-        How tiles are changed in the views of them beside the first, which shows them as they are.
 
     Yields
     ------
@@ -85,18 +74,13 @@ def fit_head_steps(
         If a feature is not finite.
     """
     earlier = at_most(earlier.select(earlier.clear()), EARLIER_TILES, 0)
-    views = [(part, view) for part, count in ((taught, TAUGHT_VIEWS), (earlier, EARLIER_VIEWS))
-             for view in range(1 if augmentation == "none" else count)]  # fmt: skip
-    total, generator = sum(len(part) for part, _ in views), torch.Generator().manual_seed(seed)
-    found = []
-    for part, view in views:
-        kind: Augmentation = augmentation if view else "none"
+    total, found = len(taught) + len(earlier), []
+    for part in (taught, earlier):
         for start in range(0, len(part), _AT_ONCE):
             tiles = np.ascontiguousarray(part.tiles[start : start + _AT_ONCE])
-            found.append(_features(network, _seen(tiles, kind, generator), normalisation))
+            found.append(_features(network, tiles, normalisation))
             yield Progress(sum(map(len, found)), total, "tiles", "looking at what is learnt")
-    labels = np.concatenate([part.labels for part, _ in views])
-    _move_head(network, torch.cat(found).double().numpy(), labels)
+    _move_head(network, torch.cat(found).double().numpy(), np.concatenate([taught.labels, earlier.labels]))
 
 
 def _move_head(network: nn.Module, values: NDArray[np.float64], labels: NDArray[np.intp]) -> None:
@@ -105,24 +89,19 @@ def _move_head(network: nn.Module, values: NDArray[np.float64], labels: NDArray[
     head = network.get_classifier()  # type: ignore[operator]
     weights, bias = (one.detach().cpu().numpy().astype(np.float64) for one in (head.weight, head.bias))
     scaled = ((values - mean) / spread).astype(np.float32)
-    change = fitted_change(Examples(scaled, log_softmax(values @ weights.T + bias), labels), OPTIONS)
+    change = fitted_change(Examples(scaled, log_softmax(values @ weights.T + bias), labels))
     moved = change.weights / spread[:, np.newaxis]
     with torch.no_grad():
         head.weight += torch.from_numpy(moved.T).to(head.weight)
         head.bias += torch.from_numpy(change.bias - mean @ moved).to(head.bias)
 
 
-def _seen(tiles: NDArray[np.uint8], kind: Augmentation, generator: torch.Generator) -> torch.Tensor:
-    """Tiles (n, 3, s, s) of 0 to 1, changed."""
-    pixels = torch.from_numpy(tiles).permute(0, 3, 1, 2).float() / 255.0
-    return augment(Batch(pixels, torch.zeros(len(pixels), 1)), kind, generator).tiles
-
-
-def _features(network: nn.Module, tiles: torch.Tensor, normalisation: Normalisation) -> torch.Tensor:
+def _features(network: nn.Module, tiles: NDArray[np.uint8], normalisation: Normalisation) -> torch.Tensor:
     """What the last layer is given for each tile, (n, d)."""
+    pixels = torch.from_numpy(tiles).permute(0, 3, 1, 2).float() / 255.0
     mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in normalisation)
     network.eval()
     with torch.inference_mode():
-        maps = network.forward_features((tiles - mean) / std)  # type: ignore[operator]
+        maps = network.forward_features((pixels - mean) / std)  # type: ignore[operator]
         found: torch.Tensor = network.forward_head(maps, pre_logits=True)  # type: ignore[operator]
     return found

@@ -13,7 +13,7 @@ from napari_ore_minerals.progress import Steps
 
 from .dataset import DENSE_CELLS, UNKNOWN, TileSamples, joined
 from .default_model import FIRST_SEEDS
-from .fine_tune_options import MEASURED_TILES, FineTuneOptions
+from .fine_tune_options import MEASURED_TILES
 from .simulated import SimulatedPictures, simulated_samples_steps
 from .tile_cache import tile_sha256
 
@@ -57,7 +57,7 @@ class Replay:
 
 
 def replay_steps(
-    card: ModelCard, folder: Path, taught: TileSamples, *, options: FineTuneOptions, cache: Path
+    card: ModelCard, folder: Path, taught: TileSamples, *, pictures: int, cache: Path
 ) -> Steps[Replay]:
     """Get again what a model learnt from.
 
@@ -68,8 +68,8 @@ def replay_steps(
     taught
         What is said now.  Tiles of minerals that it lacks are left out, and tiles of the memory of which
         something is said anew.
-    options
-        How many pictures to simulate to learn from, and others to choose with and to measure with; of these
+    pictures
+        How many to simulate to learn from, and as many others each to choose with and to measure with; of these
         at most `MEASURED_TILES` of each mineral are taken.
     cache
         Where simulated tiles are kept.
@@ -88,10 +88,10 @@ def replay_steps(
     empty = TileSamples.of_labels(np.zeros((0, card.input_px, card.input_px, 3), np.uint8), [], [], minerals)
     remembered = read_tiles(folder, card)
     memory = empty if remembered is None else _but(in_table(remembered, minerals), taught)
-    if card.replay is not None and card.replay.simulated and options.replay_pictures:
-        parts, others = [], options.measuring_pictures
-        for seed, count in zip(FIRST_SEEDS, (options.replay_pictures, others, others), strict=True):
-            wanted = SimulatedPictures(seed, count, tile_px=card.tile_px, input_px=card.input_px)
+    if card.replay is not None and card.replay.simulated and pictures:
+        parts = []
+        for seed in FIRST_SEEDS:
+            wanted = SimulatedPictures(seed, pictures, tile_px=card.tile_px, input_px=card.input_px)
             parts.append(in_table((yield from simulated_samples_steps(wanted, cache)), minerals))
         chosen, checked = (at_most(part.select(part.clear()), MEASURED_TILES, 0) for part in parts[1:])
         return Replay(parts[0], without_places(memory), chosen, checked)

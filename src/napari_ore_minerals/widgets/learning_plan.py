@@ -116,8 +116,7 @@ class LearningPlan:
         options, earlier = self.options, self.card.replay is not None
         learnt = options.samples_per_epoch * _COSTS[options.depth]
         measured = MEASURED_TILES * len(self.card.minerals) if earlier else 0
-        pictures = options.replay_pictures + 2 * options.measuring_pictures
-        drawn = pictures * SECONDS_PER_PICTURE if earlier else 0
+        drawn = 3 * options.replay_pictures * SECONDS_PER_PICTURE if earlier else 0
         return START_S + drawn + (options.epochs * (learnt + measured) + BESIDE * measured) / speed
 
 
