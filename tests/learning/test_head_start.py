@@ -12,9 +12,7 @@ from torch import nn
 from napari_ore_minerals.errors import TrainingError
 from napari_ore_minerals.learning.dataset import TileSamples
 from napari_ore_minerals.learning.head_start import (
-    EARLIER_VIEWS,
     NEW_BIAS,
-    TAUGHT_VIEWS,
     fit_head_steps,
     quieten_new_minerals,
 )
