@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from area_support import PER_CELL, map_of
+from area_support import PER_CELL, map_of, patches
 
 from napari_ore_minerals.exports.shown import Shown
 from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.maps.grains import GrainMap
 from napari_ore_minerals.maps.measuring import measure
+from napari_ore_minerals.maps.pooling import pool
 from napari_ore_minerals.minerals import DEFAULT_MINERALS, Mineral, MineralTable
 
 STRIDE = 32
@@ -56,3 +57,10 @@ def shown_of(
     micrograph = Micrograph.from_array(pixels, name=name, um_per_px=um_per_px) if picture else None
     corrected = replace(mineral_map, labels=labels)
     return Shown.of(mineral_map, (measure(corrected),), labels=labels, grains=found, micrograph=micrograph)
+
+
+def shown_of_planes() -> Shown:
+    """Two planes of a stack with different minerals; the map is of the first."""
+    maps = [map_of(patches(seed), name="stack.tif") for seed in (1, 2)]
+    measured = tuple(replace(measure(one), name=f"plane {number}") for number, one in enumerate(maps, 1))
+    return replace(Shown.of(maps[0], measured), pooled=pool(measured), view=0)

@@ -9,15 +9,19 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from export_support import FORMULAS, shown_of
+from export_support import FORMULAS, shown_of, shown_of_planes
 
 from napari_ore_minerals.errors import OptionError, ResultError
-from napari_ore_minerals.exports import formats
+from napari_ore_minerals.exports import figures, formats
+from napari_ore_minerals.exports.figures import percent, sheet_of
 from napari_ore_minerals.exports.formats import FORMATS, Format, export, format_of
+from napari_ore_minerals.exports.method import method
 from napari_ore_minerals.exports.shown import Shown, facts, notes
 from napari_ore_minerals.exports.tables import tables
 from napari_ore_minerals.images.micrograph import Micrograph
+from napari_ore_minerals.maps.overlay import Sheet
 
 QUICK = [one for one in FORMATS if one.suffix not in (".pdf", ".html")]  # these take a second or two
 
@@ -143,3 +147,33 @@ def shown_of_size(side: int) -> Micrograph:
 def test_exports_load_neither_torch_nor_napari() -> None:
     code = "import sys, napari_ore_minerals.exports.formats as f; f.FORMATS; sys.exit(bool({'torch', 'napari'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_planes_have_their_names_and_the_map_its_own_figures(tmp_path: Path) -> None:
+    shown = shown_of_planes()
+    for name in ("a.csv", "a.json", "a.html"):
+        export(shown, tmp_path / name)
+    table = pd.read_csv(tmp_path / "a.csv")
+    assert list(dict.fromkeys(table["measured"])) == ["plane 1", "plane 2", "pooled"]
+    assert set(table["planes"]) == {"plane 1, plane 2; map, fingerprint and corrections are of plane 1"}
+    assert "regions" not in table
+    assert any("shows one of 2 planes, plane 1" in note for note in notes(shown))
+    assert "Each of 2 planes" in " ".join(method(shown))
+    assert "regions" not in " ".join(method(shown))
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "All planes together" in page
+    assert "Cells by mineral, plane 1" in page
+    assert shown.pooled is not None
+    for fraction in shown.pooled["fraction"]:
+        assert f">{100 * fraction:.1f}<" in page
+
+
+def test_the_legend_of_a_plane_is_that_of_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Sheet] = []
+    monkeypatch.setattr(figures, "drawn", drawn.append)
+    shown = shown_of_planes()
+    sheet_of(shown, None)
+    assert drawn[0].legend_title.endswith(": plane 1")
+    assert [text.rpartition("  ")[2] for _, text in drawn[0].legend] == [
+        percent(row) for row in shown.measured[0].table.to_dict("records")
+    ]

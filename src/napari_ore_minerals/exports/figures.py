@@ -36,10 +36,10 @@ _JPEG_QUALITY = 88
 def sheet_of(shown: Shown, ground: NDArray[np.uint8] | None) -> Image.Image:
     """The map over its picture with scale bar, and the measured fractions with their intervals as legend."""
     pixels = PixelMap.of(shown)
-    last = shown.measured[-1]
+    seen = shown.seen
     by_code = {mineral.code: mineral for mineral in shown.mineral_map.minerals}
     entries = []
-    for row in last.table.to_dict("records"):
+    for row in seen.table.to_dict("records"):
         mineral = by_code.get(int(row["code"]))
         name = "unclassified" if mineral is None else f"{mineral.name} ({mineral.symbol})"
         entries.append(("#ffffff" if mineral is None else mineral.colour, f"{name}  {percent(row)}"))
@@ -51,7 +51,7 @@ def sheet_of(shown: Shown, ground: NDArray[np.uint8] | None) -> Image.Image:
         um_per_px=shown.mineral_map.um_per_px,
         title=shown.name,
         legend=tuple(entries),
-        legend_title="area, 95 % interval" + ("" if len(shown.measured) == 1 else f": {last.name}"),
+        legend_title="area, 95 % interval" + ("" if len(shown.measured) == 1 else f": {seen.name}"),
         minerals=shown.mineral_map.minerals,
         ground=ground,
     )
@@ -118,12 +118,12 @@ def draw_sizes(axes: Axes, shown: Shown) -> None:
 
 
 def areas_figure(shown: Shown) -> Figure:
-    """Bars of the areas, and sizes of grains beside them where there are grains."""
-    last = shown.measured[-1]
-    rows = int(last.table["fraction"].notna().sum())
+    """Bars of the areas, of planes pooled, and sizes of grains beside them where there are grains."""
+    table = shown.together
+    rows = int(table["fraction"].notna().sum())
     figure, axes = panels(1 + (shown.grain_tables is not None), width=5.6, height=max(2.4, 0.36 * rows + 1.0))
-    draw_areas(axes[0], last.table, last.minerals)
-    heading(axes[0], "area with 95 % interval")
+    draw_areas(axes[0], table, shown.seen.minerals)
+    heading(axes[0], "area with 95 % interval" + ("" if shown.pooled is None else ", all planes together"))
     if shown.grain_tables is not None:
         draw_sizes(axes[1], shown)
         heading(axes[1], "sizes of grains, by area")
@@ -133,7 +133,7 @@ def areas_figure(shown: Shown) -> Figure:
 def heatmaps_figure(shown: Shown, ground: NDArray[np.uint8] | None) -> Figure:
     """Class activation maps over the picture in grey, of the minerals with most area, on one scale."""
     mineral_map = shown.mineral_map
-    table = shown.measured[-1].table
+    table = shown.seen.table
     areas = dict(zip(table["code"].astype(int), table["area_px"].astype(float), strict=True))
     order = sorted(mineral_map.minerals, key=lambda mineral: -areas.get(mineral.code, 0.0))
     chosen = order[:MOST_HEATMAPS]

@@ -56,7 +56,7 @@ def _classified(shown: Shown) -> str:
     apart = "side by side" if grid.overlap == 1 else f"every {grid.stride_px} px"
     family = next((title for part, title in _FAMILIES if part in model.architecture), "neural network")
     text = (
-        f"The reflected-light photograph {picture.name} ({picture.width_px} x {picture.height_px} px, "
+        f"The reflected-light photograph {picture.name}{_plane(shown)} ({picture.width_px} x {picture.height_px} px, "
         f"{'of unknown scale' if scale is None else f'{scale:.4g} µm per pixel'}) was classified with {PROGRAM}, "
         f"after Cai et al. (2024): square tiles of {side}, {apart}, were given to a {family} "
         f"({model.architecture}; model “{model.name}”, version {model.version}, weights SHA-256 "
@@ -72,8 +72,12 @@ def _classified(shown: Shown) -> str:
     return text if run.complete else text + " The classification was stopped before its end."
 
 
+def _plane(shown: Shown) -> str:
+    return "" if shown.pooled is None else f", {shown.seen.name} of {len(shown.measured)},"
+
+
 def _measured(shown: Shown) -> str:
-    mineral_map, last = shown.mineral_map, shown.measured[-1]
+    mineral_map, last = shown.mineral_map, shown.seen
     m, temperature = mineral_map.places_per_cell, mineral_map.run.temperature
     text = (
         f"Areas were measured below the tiles: class activation maps (Zhou et al. 2016) give the evidence for each "
@@ -81,7 +85,13 @@ def _measured(shown: Shown) -> str:
         f"add up to one (softmax{'' if temperature == 1 else f', temperature {temperature:.3g}'}); "
         f"cells named by hand count whole. Area fractions are of {_whole(last)}. "
     )
-    if len(shown.measured) > 1:
+    if shown.pooled is not None:
+        text += (
+            f"Each of {len(shown.measured)} planes of the stack was measured; the figures of all planes together weigh "
+            "each by its area, and their intervals come from how the planes differ (the farther end of Student's t "
+            f"and of the same on the scale of the logit). What follows is of {last.name}. "
+        )
+    elif len(shown.measured) > 1:
         text += f"They were measured in {len(shown.measured) - 1} regions, and in all of them together. "
     text += (
         f"95 % confidence intervals are from Student's t of the ratio over {last.blocks} blocks of "

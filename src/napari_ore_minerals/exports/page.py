@@ -67,8 +67,8 @@ def report_page(shown: Shown) -> str:
 
 
 def _summary(shown: Shown) -> Markup:
-    last = shown.measured[-1]
-    ordered = last.table[last.table["fraction"].notna() & (last.table["kind"] == "ore")]
+    table = shown.together
+    ordered = table[table["fraction"].notna() & (table["kind"] == "ore")]
     ordered = ordered.sort_values("fraction", ascending=False)
     named = [f"{row['mineral']} {percent(row)}" for row in ordered.head(3).to_dict("records")]
     picture = shown.mineral_map.picture
@@ -82,14 +82,17 @@ def _summary(shown: Shown) -> Markup:
 
 def _map(shown: Shown, ground: NDArray[np.uint8] | None) -> Markup:
     parts = []
+    where = "" if shown.pooled is None else f", {shown.seen.name}"
     if ground is not None:
         parts.append(
             figure_markup(
-                jpeg_of(Image.fromarray(ground)), f"The photograph {shown.name}.", width_px=PICTURE_WIDTH_PX
+                jpeg_of(Image.fromarray(ground)),
+                f"The photograph {shown.name}{where}.",
+                width_px=PICTURE_WIDTH_PX,
             )
         )
     what = "Grains" if shown.grains is not None else "Cells"
-    caption = f"{what} by mineral" + (", over the photograph." if ground is not None else ".")
+    caption = f"{what} by mineral{where}" + (", over the photograph." if ground is not None else ".")
     corrected = f" {shown.corrections:,} cells were named or confirmed by hand." if shown.corrections else ""
     parts.append(
         figure_markup(jpeg_of(sheet_of(shown, ground)), caption + corrected, width_px=PICTURE_WIDTH_PX + 120)
@@ -109,7 +112,7 @@ def _areas(shown: Shown) -> Markup:
         )
         parts.append(_area_table(one.table, title))
     if shown.pooled is not None:
-        parts.append(_area_table(shown.pooled, "All pictures together, with what differs between them."))
+        parts.append(_area_table(shown.pooled, "All planes together, with what differs between them."))
     return section_markup("How much of each mineral", *parts)
 
 

@@ -48,7 +48,7 @@ def write_pdf(shown: Shown, path: Path) -> None:
     axes.imshow(sheet, interpolation="none")
     axes.set_axis_off()
     below = top - tall - 0.02
-    high = min(0.3, 0.0155 * (len(shown.measured[-1].table) + 2))
+    high = min(0.3, 0.0155 * (len(shown.seen.table) + 2))
     _table(figure.add_axes((_LEFT, below - high, _COLUMN, high)), shown)
     _plots(figure, shown, below)
     _small_print(figure, shown, below - high - 0.015)
@@ -67,7 +67,7 @@ def _plots(figure: Figure, shown: Shown, top: float) -> None:
     """Bars of areas, and below them sizes of grains, in the right column."""
     left, wide, high = 0.69, 0.24, 0.15
     bars = figure.add_axes((left, top - high, wide, high - 0.01))
-    draw_areas(bars, shown.measured[-1].table, shown.measured[-1].minerals)
+    draw_areas(bars, shown.seen.table, shown.seen.minerals)
     found = [bars]
     if shown.grain_tables is not None:
         found.append(figure.add_axes((left, top - 2 * high - 0.075, wide, high)))
@@ -92,15 +92,15 @@ def _title(figure: Figure, shown: Shown) -> float:
 
 def _table(axes: Axes, shown: Shown) -> None:
     """Areas as lines of text in columns; matplotlib's own tables cannot be read at this size."""
-    last = shown.measured[-1]
-    axes.set(xlim=(0, 1), ylim=(len(last.table) + 1.6, -0.6))
+    seen = shown.seen
+    axes.set(xlim=(0, 1), ylim=(len(seen.table) + 1.6, -0.6))
     axes.set_axis_off()
-    scale = last.um_per_px is not None
+    scale = seen.um_per_px is not None
     heads = ("mineral", "area, 95 % interval", "mm²" if scale else "px", "cells")
     places, sides = (0.05, 0.66, 0.84, 1.0), ("left", "right", "right", "right")
-    colours = {mineral.code: mineral.colour for mineral in last.minerals}
+    colours = {mineral.code: mineral.colour for mineral in seen.minerals}
     rows: list[tuple[str, ...]] = [heads]
-    for number, row in enumerate(last.table.to_dict("records"), 1):
+    for number, row in enumerate(seen.table.to_dict("records"), 1):
         area = f"{row['area_mm2']:.4g}" if scale else f"{row['area_px']:,.0f}"
         rows.append((str(row["mineral"]), percent(row), area, f"{row['cells']:,}"))
         colour = colours.get(int(row["code"]), "white")
@@ -111,7 +111,7 @@ def _table(axes: Axes, shown: Shown) -> None:
             axes.text(place, number, text, ha=side, va="center", fontsize=7.5, fontweight=bold, **_WRITTEN)
     axes.axhline(0.5, color=INK, linewidth=0.8)
     if len(shown.measured) > 1:
-        axes.text(0, len(rows), f"of {last.name}", fontsize=7, va="center", **_WRITTEN)
+        axes.text(0, len(rows), f"of {seen.name}", fontsize=7, va="center", **_WRITTEN)
 
 
 def _small_print(figure: Figure, shown: Shown, top: float) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PROGRAM = f"napari-ore-minerals {__version__}"
 NOT_KNOWN = "not known"
+POOLED = "pooled"
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Shown:
     mineral_map : MineralMap
         As shown: with corrections in its labels, and with the scale that the user gave.
     measured : tuple of Measurement
-        Of the picture; or of its regions, and last of all of them together where there are several.
+        Of the picture; or of its regions, and last of all of them together where there are several; or of the
+        planes of a stack.
     grains : GrainMap or None
     grain_tables : GrainTables or None
         Of `grains`.
@@ -46,7 +48,11 @@ class Shown:
     name : str
         Of the picture.
     pooled : pandas.DataFrame or None
-        Of `maps.pooling.pool`, where several planes or pictures were taken together.
+        Of `maps.pooling.pool`, where `measured` are planes of a stack.
+    view : int
+        Which of `measured` belongs to the map: the plane that is shown.
+    doubts : tuple of str
+        Further reasons to mind, beyond what was found in measuring.
     """
 
     mineral_map: MineralMap
@@ -57,6 +63,18 @@ class Shown:
     corrections: int = 0
     name: str = ""
     pooled: pd.DataFrame | None = None
+    view: int = -1
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def seen(self) -> Measurement:
+        """What was measured on the map: of all its regions together, or on the plane that is shown."""
+        return self.measured[self.view]
+
+    @property
+    def together(self) -> pd.DataFrame:
+        """Table of all that was measured: of the planes pooled, or that of the map."""
+        return self.seen.table if self.pooled is None else self.pooled
 
     def __post_init__(self) -> None:
         if not self.measured:
@@ -114,14 +132,23 @@ class Shown:
 
 def facts(shown: Shown) -> dict[str, str]:
     """Where an export comes from, in words: what stands in every one of them."""
-    last = shown.measured[-1]
-    names = [*(mineral.name for mineral in last.minerals), "unclassified"]
+    seen = shown.seen
+    names = [*(mineral.name for mineral in seen.minerals), "unclassified"]
+    parts, blocks = (
+        ", ".join(one.name for one in shown.measured),
+        f"{seen.blocks} blocks of {seen.block_px:.0f} px",
+    )
     found = {
-        "fractions of": ", ".join(name for name, counts in zip(names, last.whole, strict=True) if counts),
-        "regions": ", ".join(one.name for one in shown.measured),
-        "intervals from": f"{last.blocks} blocks of {last.block_px:.0f} px",
+        "fractions of": ", ".join(name for name, counts in zip(names, seen.whole, strict=True) if counts),
+        "regions": parts,
+        "intervals from": blocks,
         "grains": _grains_in_words(shown.grains),
     }
+    if shown.pooled is not None:
+        found |= {"regions": "", "planes": f"{parts}; map, fingerprint and corrections are of {seen.name}"}
+        found["intervals from"] = (
+            f"{blocks} ({seen.name}); how {len(shown.measured)} planes differ ({POOLED})"
+        )
     return origin(shown.mineral_map, shown.corrections) | _told(found)
 
 
@@ -158,6 +185,9 @@ def notes(shown: Shown) -> tuple[str, ...]:
     """What speaks against trusting the figures, each once."""
     doubts = dict.fromkeys(shown.mineral_map.warnings)
     doubts |= dict.fromkeys(doubt for one in shown.measured for doubt in one.warnings)
+    doubts |= dict.fromkeys(shown.doubts)
+    if shown.pooled is not None:
+        doubts[f"the map shows one of {len(shown.measured)} planes, {shown.seen.name}"] = None
     if not shown.mineral_map.run.complete:
         doubts["the classification was stopped before its end"] = None
     if shown.grains is not None and not shown.grains.complete:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from napari_ore_minerals.exports.shown import facts, notes
+from napari_ore_minerals.exports.shown import POOLED, facts, notes
 from napari_ore_minerals.maps.files import write_areas
 from napari_ore_minerals.minerals import UNCLASSIFIED
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from napari_ore_minerals.maps.grains import GrainMap
     from napari_ore_minerals.maps.measuring import Measurement
 
-POOLED = "pooled"
 JSON_FORMAT = "napari-ore-minerals export 1"
 
 
@@ -65,7 +64,7 @@ def with_facts(table: pd.DataFrame, shown: Shown) -> pd.DataFrame:
 
 
 def write_csv(shown: Shown, path: Path) -> None:
-    """Write areas as CSV, a row for each mineral of the picture or of each region, its facts in the last columns."""
+    """Write areas as CSV, a row for each mineral of the picture, or of each region or plane; facts come last."""
     write_areas(with_facts(tables(shown)["areas"], shown), path)
 
 

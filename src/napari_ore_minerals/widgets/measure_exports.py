@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from napari_ore_minerals.exports.formats import Format
     from napari_ore_minerals.images.micrograph import Micrograph
+    from napari_ore_minerals.maps.measuring import Measurement
     from napari_ore_minerals.widgets.measure_figures import Figures
     from napari_ore_minerals.widgets.measure_source import Result
     from napari_ore_minerals.widgets.pictures import LayerPicture
@@ -141,18 +142,28 @@ def _written(shown: OnScreen, path: Path, overwrite: bool) -> str:
     from napari_ore_minerals.exports.formats import export
     from napari_ore_minerals.exports.shown import Shown
 
-    groups = shown.figures.groups
-    measured = tuple(group.measured for group in groups if group.measured is not None)
-    several = len(shown.figures.request.results) > 1
+    request, groups = shown.figures.request, shown.figures.groups
     what = Shown.of(
         shown.result.mineral_map,
-        measured,
+        _measured(shown),
         labels=shown.result.labels,
-        grains=shown.figures.request.grains,
+        grains=request.grains,
         micrograph=_micrograph(shown),
     )
-    what = replace(what, pooled=groups[-1].table) if several else what
+    if len(request.results) > 1:
+        view = [one is shown.result for one in request.results].index(True)
+        what = replace(what, pooled=groups[-1].table, view=view, doubts=groups[-1].warnings)
     return f"{export(what, path, overwrite=overwrite)} was written"
+
+
+def _measured(shown: OnScreen) -> tuple[Measurement, ...]:
+    """Figures of the picture, of its regions, or of planes under their names, with the region where there is one."""
+    found = [(group.name, group.measured) for group in shown.figures.groups if group.measured is not None]
+    regions = shown.figures.request.regions
+    return tuple(
+        replace(one, name=f"{name}, {one.name}" if regions and name != one.name else name)
+        for name, one in found
+    )
 
 
 def _micrograph(shown: OnScreen) -> Micrograph | None:
