@@ -14,7 +14,7 @@ from PIL import Image
 
 from napari_ore_minerals import cli
 from napari_ore_minerals.errors import OptionError
-from napari_ore_minerals.exports.reporting import ReportOptions, names_of
+from napari_ore_minerals.exports.reporting import ReportOptions, names_of, titles_of
 from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.maps.files import write_result
 from napari_ore_minerals.maps.records import PictureRecord
@@ -114,6 +114,26 @@ def test_what_cannot_be_is_said_at_once(results: Path, capsys: pytest.CaptureFix
 def test_names_of_reports_differ_and_are_not_those_of_photographs() -> None:
     folders = [Path("a/PS.tif.oremap"), Path("a/PS.png.oremap"), Path("a/other.tif.oremap")]
     assert names_of(folders) == ["PS.tif-minerals", "PS.png-minerals", "other-minerals"]
+    folders = [Path("a/PS.tif.oremap"), Path("b/c/PS.tif.oremap"), Path("b/summary.tif.oremap")]
+    assert titles_of(folders) == ["a/PS.tif", "b/c/PS.tif", "summary.tif"]
+    assert names_of(folders) == ["PS-minerals", "PS-minerals", "summary.tif-minerals"]
+    apart = ["a-PS.tif-minerals", "b-c-PS.tif-minerals", "summary.tif-minerals"]
+    assert names_of(folders, Path("out")) == apart
+
+
+def test_pictures_of_one_name_in_two_folders_are_told_apart(results: Path, tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (results / "PS-1.png.oremap").rename(tmp_path / "b" / "PS-0.png.oremap")
+    folders = [results / "PS-0.png.oremap", tmp_path / "b" / "PS-0.png.oremap", results / "PS-0.png.oremap"]
+    out = tmp_path / "out"
+    assert call("report", *folders, "--out", out, "--formats", "html,csv") == 0
+    table = pd.read_csv(out / "summary-minerals.csv")
+    assert list(dict.fromkeys(table["measured"])) == ["results/PS-0.png", "b/PS-0.png", "pooled"]
+    assert table.loc[table["measured"] == "pooled", "pictures"].max() == 2
+    page = (out / "summary-minerals.html").read_text(encoding="utf-8")
+    assert 'href="results-PS-0.png-minerals.html"' in page
+    assert 'href="b-PS-0.png-minerals.html"' in page
+    assert ">html</a> " in page
 
 
 def test_classify_with_report_and_grains(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -65,7 +66,7 @@ def report(  # noqa: PLR0913 - a command's flags
     """
     from napari_ore_minerals.exports.reporting import ReportOptions
 
-    folders = list(result_folders(results))
+    folders = list({os.path.abspath(folder): folder for folder in result_folders(results)}.values())
     if not folders:
         return fail("no result folders (.oremap) were found in what was named")
     options = ReportOptions(

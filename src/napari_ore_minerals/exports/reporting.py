@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -116,11 +118,11 @@ def report_steps(folders: Sequence[Path], options: ReportOptions, choose: Choice
     list of Reported
         In the order of the results; when sent True, of those that are finished.
     """
-    names = names_of(folders)
+    names = names_of(folders, options.out)
     found: list[Reported] = []
-    for folder, name in zip(folders, names, strict=True):
+    for folder, name, title in zip(folders, names, titles_of(folders), strict=True):
         try:
-            one = yield from _one(folder, name, options, choose)
+            one = yield from _one(folder, (name, title), options, choose)
         except (OreMineralsError, OSError, MemoryError) as error:
             one = Reported(folder, problem=str(error) or type(error).__name__)
         if one is None:
@@ -131,13 +133,40 @@ def report_steps(folders: Sequence[Path], options: ReportOptions, choose: Choice
     return found
 
 
-def names_of(folders: Sequence[Path]) -> list[str]:
-    """Begin of the exports' names: that of the picture, with its suffix only where two would be the same."""
-    whole = [folder.name.removesuffix(SUFFIX) for folder in folders]
-    stems = [Path(name).stem for name in whole]
-    return [
-        (name if stems.count(stem) > 1 else stem) + ENDING for name, stem in zip(whole, stems, strict=True)
-    ]
+def titles_of(folders: Sequence[Path]) -> list[str]:
+    """Name of each picture, with as much of its folder as tells it from pictures of the same name elsewhere."""
+    paths = [Path(os.path.abspath(folder)) for folder in folders]
+    parents: dict[str, set[Path]] = {}
+    for path in paths:
+        parents.setdefault(path.name, set()).add(path.parent)
+    found = []
+    for path in paths:
+        places = parents[path.name]
+        common = (
+            path.parent if len({place.anchor for place in places}) > 1 else Path(os.path.commonpath(places))
+        )
+        found.append((path.parent.relative_to(common) / path.name).as_posix().removesuffix(SUFFIX))
+    return found
+
+
+def names_of(folders: Sequence[Path], out: Path | None = None) -> list[str]:
+    """Begin of the exports' names, of which no two of one folder are the same.
+
+    It is the name of the picture, with its suffix and its folder only where they are needed.
+    """
+    titles = [Path(title) for title in titles_of(folders)]
+    places = [folder.parent if out is None else out for folder in folders]
+    stems = Counter((place, title.stem) for place, title in zip(places, titles, strict=True))
+    names = Counter((place, title.name) for place, title in zip(places, titles, strict=True))
+    taken: dict[tuple[Path, str], int] = {}
+    found = []
+    for place, title in zip(places, titles, strict=True):
+        name = title.stem
+        if stems[place, title.stem] > 1 or title.stem == SUMMARY:
+            name = title.name if names[place, title.name] == 1 else "-".join(title.parts)
+        again = taken[place, name] = taken.get((place, name), 0) + 1
+        found.append(name + (f"-{again}" if again > 1 else "") + ENDING)
+    return found
 
 
 def write_summaries(reported: Sequence[Reported], folder: Path, options: ReportOptions) -> tuple[Path, ...]:
@@ -174,16 +203,17 @@ def summary_of(reported: Sequence[Reported]) -> Summary:
     return Summary(table, same, tuple(notes), links)
 
 
-def _one(folder: Path, name: str, options: ReportOptions, choose: Choice) -> Steps[Reported | None]:
-    """Write the exports of one result; None if a stop was asked for in the middle."""
+def _one(
+    folder: Path, named: tuple[str, str], options: ReportOptions, choose: Choice
+) -> Steps[Reported | None]:
+    """Write the exports of one result under a name and a title; None if a stop was asked for in the middle."""
+    name, title = named
     mineral_map = read_result(folder)
     out = folder.parent if options.out is None else options.out
     wanted = [out / (name + suffix) for suffix in options.suffixes]
     micrograph, notices = find_picture(mineral_map, options.pictures)
     asked, reference = choose(mineral_map)
-    measured = measure(
-        mineral_map, replace(asked, name=asked.name or folder.name.removesuffix(SUFFIX)), reference
-    )
+    measured = measure(mineral_map, replace(asked, name=asked.name or title), reference)
     grains: GrainMap | None = None
     if options.grains:
         if micrograph is None:
