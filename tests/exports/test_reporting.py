@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import zarr
 from area_support import map_of, patches
 from PIL import Image
 
 from napari_ore_minerals import cli
-from napari_ore_minerals.errors import OptionError
+from napari_ore_minerals.errors import OptionError, PictureError
 from napari_ore_minerals.exports.reporting import ReportOptions, names_of, titles_of
 from napari_ore_minerals.images.micrograph import Micrograph
-from napari_ore_minerals.maps.files import write_result
+from napari_ore_minerals.images.pixels import ReadOptions, Window
+from napari_ore_minerals.maps.files import read_result, write_result
 from napari_ore_minerals.maps.records import PictureRecord
 
 
@@ -97,7 +99,43 @@ def test_photographs_that_were_moved(
     (moved / "PS-1.png").replace(moved / "PS-0.png")
     assert call("report", one, "--formats", "json", "--grains", "--pictures", moved) == 2
     assert "is not the photograph that was classified" in capsys.readouterr().err
-    assert call("report", one, "--formats", "json", "--pictures", moved) == 0  # without the picture
+    told = json.loads((results / "PS-0-minerals.json").read_text(encoding="utf-8"))
+    assert told["tables"]["areas"]  # all that needs no photograph
+    assert call("report", one, "--formats", "json", "--pictures", moved, "--overwrite") == 0
+
+
+def test_a_picture_with_a_damaged_chunk_has_its_report_and_grains(tmp_path: Path) -> None:
+    colours = (40 * patches(1, rows=6, columns=6)[..., None] + [10, 20, 30]).astype("uint8")
+    colours = colours.repeat(4, axis=0).repeat(4, axis=1)
+    array = zarr.create_array(tmp_path / "m.zarr", shape=colours.shape, chunks=(32, 32, 3), dtype="u1")
+    array[:] = colours
+    (tmp_path / "m.zarr" / array.metadata.encode_chunk_key((1, 1, 0))).write_bytes(b"not zstd")
+    picture = Micrograph.open(tmp_path / "m.zarr", options=ReadOptions(salvage=True))
+    found = replace(map_of(patches(1, rows=6, columns=6), stride_px=16), picture=PictureRecord.of(picture))
+    write_result(found, tmp_path / "m.zarr.oremap")
+    assert call("report", tmp_path / "m.zarr.oremap", "--formats", "html,json,grains.csv", "--grains") == 0
+    told = json.loads((tmp_path / "m-minerals.json").read_text(encoding="utf-8"))
+    assert told["tables"]["grains"]
+    assert not any("photograph" in note for note in told["notes"])
+
+
+def test_what_needs_no_photograph_is_written_where_it_cannot_be_read(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def damaged(_picture: Micrograph, _window: Window | None = None) -> None:
+        raise PictureError("pixels cannot be read")
+
+    monkeypatch.setattr(Micrograph, "read", damaged)
+    one = results / "PS-0.png.oremap"
+    known = read_result(one).picture.fingerprint
+    monkeypatch.setattr(Micrograph, "fingerprint", lambda _picture: known)
+    assert call("report", one, "--formats", "csv,html,json,grains.csv", "--grains", "--json") == 2
+    (told,) = json.loads(capsys.readouterr().out)["reports"]
+    assert [Path(file).suffix for file in told["files"]] == [".csv", ".html", ".json"]
+    assert told["error"].endswith("grains cannot be found without it")
+    notes = json.loads((results / "PS-0-minerals.json").read_text(encoding="utf-8"))["notes"]
+    assert any(note.startswith("grains were asked for") for note in notes)
+    assert any("photograph was not here or could not be read" in note for note in notes)
 
 
 def test_what_cannot_be_is_said_at_once(results: Path, capsys: pytest.CaptureFixture[str]) -> None:

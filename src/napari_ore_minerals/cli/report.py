@@ -111,7 +111,7 @@ def write_reports(
             tell(f"{one.folder.name}: {notice}")
         if one.problem:
             tell(f"{one.folder.name}: {one.problem}")
-        elif output == "paths":
+        if output == "paths":
             for file in one.files:
                 print(file)
 
@@ -121,7 +121,7 @@ def write_reports(
     reported = with_bar(steps, update=show)
     failures = sum(bool(one.problem) for one in reported)
     summaries: tuple[Path, ...] = ()
-    if len(folders) > 1 and failures < len(reported):
+    if len(folders) > 1 and any(one.measured is not None for one in reported):
         summaries = write_summaries(reported, options.out or folders[0].parent, options)
     if output == "json":
         print(json.dumps(_as_json(reported, summaries), indent=2))
@@ -129,7 +129,7 @@ def write_reports(
         for file in summaries:
             print(file)
     if failures:
-        tell(f"{failures} of {len(folders)} reports failed")
+        tell(f"{failures} of {len(folders)} reports failed or lack something")
     return SOME_FAILED if failures else 0
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from napari_ore_minerals.errors import OptionError, ResultError
+from napari_ore_minerals.errors import OptionError, PictureError, ResultError
 from napari_ore_minerals.exports.geojson import write_geojson
 from napari_ore_minerals.exports.page import write_page
 from napari_ore_minerals.exports.sheets import write_pdf, write_png
@@ -16,6 +16,8 @@ from napari_ore_minerals.exports.tiff import write_tiff
 from napari_ore_minerals.exports.workbook import write_workbook
 from napari_ore_minerals.exports.zarr_labels import FACTS_NAME, write_zarr
 from napari_ore_minerals.maps.whole import whole_file, whole_folder
+
+WITHOUT_PHOTOGRAPH = "the photograph was not here or could not be read, so it is left out"
 
 
 @dataclass(frozen=True)
@@ -115,3 +117,21 @@ def export(shown: Shown, path: Path, *, overwrite: bool = False) -> Path:
         with whole_file(path, overwrite=overwrite) as staging:
             chosen.write(shown, staging)
     return path
+
+
+def export_readable(shown: Shown, path: Path, *, overwrite: bool = False) -> Shown:
+    """Write what is shown as `export` does, without its photograph where that turns out to be damaged.
+
+    Returns
+    -------
+    Shown
+        What was written: `shown` itself, or the same without the photograph and with a doubt that says so.
+    """
+    try:
+        export(shown, path, overwrite=overwrite)
+    except PictureError:
+        if shown.micrograph is None:
+            raise
+        shown = replace(shown, micrograph=None, doubts=(*shown.doubts, WITHOUT_PHOTOGRAPH))
+        export(shown, path, overwrite=overwrite)
+    return shown

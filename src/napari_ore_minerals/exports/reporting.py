@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from napari_ore_minerals.errors import OptionError, OreMineralsError, PictureError
-from napari_ore_minerals.exports.formats import export, format_of
+from napari_ore_minerals.exports.formats import WITHOUT_PHOTOGRAPH, export_readable, format_of
 from napari_ore_minerals.exports.shown import Shown, facts
 from napari_ore_minerals.exports.summary import Summary, write_summary
 from napari_ore_minerals.exports.tables import long_table
 from napari_ore_minerals.images.micrograph import Micrograph
+from napari_ore_minerals.images.pixels import ReadOptions
 from napari_ore_minerals.maps.files import SUFFIX, read_result
 from napari_ore_minerals.maps.grains import grain_map_steps
 from napari_ore_minerals.maps.measuring import Asked, Measurement, measure
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 ENDING = "-minerals"  # so that no export can have the name of a photograph
 SUMMARY = "summary"
+WITHOUT_GRAINS = "grains were asked for and could not be found without the photograph"
+SALVAGED = ReadOptions(salvage=True)  # what is damaged is left out, as it was in classifying
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class Reported:
     notices : tuple of str
         What was done without.
     problem : str
-        Empty where all was written.
+        Why something could not be written; empty where all was.
     """
 
     folder: Path
@@ -210,25 +213,44 @@ def _one(
     name, title = named
     mineral_map = read_result(folder)
     out = folder.parent if options.out is None else options.out
-    wanted = [out / (name + suffix) for suffix in options.suffixes]
     micrograph, notices = find_picture(mineral_map, options.pictures)
     asked, reference = choose(mineral_map)
     measured = measure(mineral_map, replace(asked, name=asked.name or title), reference)
-    grains: GrainMap | None = None
+    grains, problem = None, ""
     if options.grains:
-        if micrograph is None:
-            raise PictureError(f"{notices[0]}; grains cannot be found without it")
-        steps = grain_map_steps(mineral_map, micrograph)
-        grains = yield from mapped(steps, lambda at: replace(at, stage=f"{name}: {at.stage}", update=None))
-        if not grains.complete:
+        try:
+            grains = yield from _grains(mineral_map, micrograph, name)
+        except PictureError as error:
+            problem = f"{notices[0] if notices else error}; grains cannot be found without it"
+            notices = ()
+        if grains is not None and not grains.complete:
             return None
-    shown = Shown.of(mineral_map, (measured,), grains=grains, micrograph=micrograph)
+    doubts = () if micrograph is not None else (WITHOUT_PHOTOGRAPH,)
+    doubts = (*doubts, WITHOUT_GRAINS) if problem else doubts
+    shown = replace(Shown.of(mineral_map, (measured,), grains=grains, micrograph=micrograph), doubts=doubts)
+    wanted = [
+        out / (name + suffix)
+        for suffix in options.suffixes
+        if grains is not None or not format_of(Path(suffix)).needs_grains
+    ]
     for number, path in enumerate(wanted):
         if not (path.exists() and options.existing == "keep"):
-            export(shown, path, overwrite=options.existing == "replace")
+            written = export_readable(shown, path, overwrite=options.existing == "replace")
+            if written is not shown:
+                notices, shown = (
+                    (*notices, f"the photograph {shown.name} cannot be read: it is left out"),
+                    written,
+                )
         if (yield Progress(number + 1, len(wanted), "files", name)) and number + 1 < len(wanted):
             return None
-    return Reported(folder, tuple(wanted), measured, facts(shown), notices)
+    return Reported(folder, tuple(wanted), measured, facts(shown), notices, problem)
+
+
+def _grains(mineral_map: MineralMap, micrograph: Micrograph | None, name: str) -> Steps[GrainMap]:
+    if micrograph is None:
+        raise PictureError("there is no photograph")
+    steps = grain_map_steps(mineral_map, micrograph)
+    return (yield from mapped(steps, lambda at: replace(at, stage=f"{name}: {at.stage}", update=None)))
 
 
 def find_picture(
@@ -245,7 +267,7 @@ def find_picture(
         if not path.exists():
             continue
         try:
-            found = Micrograph.open(path, um_per_px=mineral_map.um_per_px)
+            found = Micrograph.open(path, um_per_px=mineral_map.um_per_px, options=SALVAGED)
             if found.fingerprint() == record.fingerprint:
                 return found, ()
             why = f"{path} is not the photograph that was classified, or was changed since"

@@ -128,7 +128,7 @@ class ExportBar(QWidget):  # type: ignore[misc]
 
 def _picture_is_here(shown: OnScreen) -> bool:
     path = shown.result.mineral_map.picture.path
-    return shown.picture is not None or (path is not None and Path(path).is_file())
+    return shown.picture is not None or (path is not None and Path(path).exists())
 
 
 def _proposed(shown: OnScreen, suffix: str) -> Path:
@@ -139,7 +139,7 @@ def _proposed(shown: OnScreen, suffix: str) -> Path:
 
 def _written(shown: OnScreen, path: Path, overwrite: bool) -> str:
     """Write; nothing of Qt or napari."""
-    from napari_ore_minerals.exports.formats import export
+    from napari_ore_minerals.exports.formats import WITHOUT_PHOTOGRAPH, export_readable
     from napari_ore_minerals.exports.shown import Shown
 
     request, groups = shown.figures.request, shown.figures.groups
@@ -150,10 +150,14 @@ def _written(shown: OnScreen, path: Path, overwrite: bool) -> str:
         grains=request.grains,
         micrograph=_micrograph(shown),
     )
+    if what.micrograph is None:
+        what = replace(what, doubts=(WITHOUT_PHOTOGRAPH,))
     if len(request.results) > 1:
         view = [one is shown.result for one in request.results].index(True)
-        what = replace(what, pooled=groups[-1].table, view=view, doubts=groups[-1].warnings)
-    return f"{export(what, path, overwrite=overwrite)} was written"
+        what = replace(what, pooled=groups[-1].table, view=view, doubts=(*what.doubts, *groups[-1].warnings))
+    written = export_readable(what, path, overwrite=overwrite)
+    left_out = ", without the photograph, which cannot be read" if written is not what else ""
+    return f"{path} was written{left_out}"
 
 
 def _measured(shown: OnScreen) -> tuple[Measurement, ...]:

@@ -153,9 +153,7 @@ def picture_under(viewer: ViewerModel, layer: Labels) -> LayerPicture | None:
             if (shape[axes[0]], shape[axes[1]]) == size:
                 return replace(
                     picture,
-                    options=ReadOptions(
-                        rgb=bool(image.rgb), plane=picture.placement.plane or None, level=level
-                    ),
+                    options=picture.options.model_copy(update={"level": level}),
                     height_px=size[0],
                     width_px=size[1],
                     um_per_px=mineral_map.um_per_px,
@@ -178,8 +176,8 @@ def open_classified(
 
     if picture is not None:
         found = picture.micrograph()
-    elif path is not None and path.is_file():
-        found = Micrograph.open(path)
+    elif path is not None and path.exists():
+        found = Micrograph.open(path, options=ReadOptions(salvage=True))
     else:
         raise PictureError(
             f"the picture of this map, {mineral_map.picture.name}, is not in the viewer: open it over the map"
