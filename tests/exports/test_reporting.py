@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,16 @@ import pandas as pd
 import pytest
 import zarr
 from area_support import map_of, patches
+from export_support import shown_of
 from PIL import Image
 
 from napari_ore_minerals import cli
+from napari_ore_minerals.cli.report import report_classified
 from napari_ore_minerals.errors import OptionError, PictureError
-from napari_ore_minerals.exports.reporting import ReportOptions, names_of, titles_of
+from napari_ore_minerals.exports import made_of
+from napari_ore_minerals.exports.formats import FORMATS, Format, export
+from napari_ore_minerals.exports.names import names_of, titles_of
+from napari_ore_minerals.exports.reporting import ReportOptions
 from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.images.pixels import ReadOptions, Window
 from napari_ore_minerals.maps.files import read_result, write_result
@@ -187,3 +193,59 @@ def test_classify_with_report_and_grains(
     assert b"Who touches whom" in before
     assert call(*arguments) == 0  # what is there is kept
     assert (tmp_path / "PS-1-minerals.html").read_bytes() == before
+    capsys.readouterr()
+    assert call(*arguments[:-1]) == 2  # it has grains
+    told = capsys.readouterr().err
+    assert "PS-1-minerals.html, PS-1-minerals.xlsx kept, but made of another result or with" in told
+    assert (tmp_path / "PS-1-minerals.html").read_bytes() == before
+    again = (*arguments[:-2], "--stride-px", 32, "--overwrite")
+    assert call(*again) == 0
+    assert call(*arguments[:-2], "--stride-px", 32, "--report", "--grains") == 2  # of the older result
+    assert call("report", tmp_path / "PS-1.png.oremap", "--grains", "--overwrite") == 0
+    assert call(*arguments[:-2], "--stride-px", 32, "--report", "--grains") == 0
+
+
+def test_a_summary_always_covers_the_pictures_of_the_command(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def summed(name: str = "summary-minerals.xlsx") -> list[str]:
+        return list(dict.fromkeys(pd.read_excel(results / name, sheet_name="areas")["measured"]))
+
+    folders = [results / f"PS-{number}.png.oremap" for number in range(2)]
+    assert report_classified(folders[:1], grains=False, overwrite=False, quiet=True) == 0
+    assert not (results / "summary-minerals.xlsx").exists()
+    assert report_classified(folders, grains=False, overwrite=False, quiet=True) == 0
+    assert summed() == ["PS-0.png", "PS-1.png", "pooled"]
+    before = (results / "summary-minerals.xlsx").read_bytes()
+    assert report_classified(folders, grains=False, overwrite=False, quiet=True) == 0
+    assert (results / "summary-minerals.xlsx").read_bytes() == before
+    shutil.copytree(folders[0], results / "PS-2.png.oremap")
+    folders.append(results / "PS-2.png.oremap")
+    assert report_classified(folders, grains=False, overwrite=False, quiet=True) == 0
+    assert summed() == ["PS-0.png", "PS-1.png", "PS-2.png", "pooled"]
+    (results / "summary-minerals.html").write_text("my own", encoding="utf-8")
+    assert report_classified(folders[:2], grains=False, overwrite=False, quiet=True) == 0
+    assert (results / "summary-minerals.html").read_text(encoding="utf-8") == "my own"
+    assert "PS-1.png" in (results / "summary-minerals-2.html").read_text(encoding="utf-8")
+    assert report_classified(folders[:1], grains=False, overwrite=False, quiet=True) == 0
+    assert "summary-minerals.html is of an earlier command" in capsys.readouterr().err
+
+
+def test_a_summary_that_exists_is_told_before_the_work(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "summary-minerals.csv").write_text("my own", encoding="utf-8")
+    assert call("report", results, "--out", out, "--formats", "csv") == 1
+    assert "summary-minerals.csv exists" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["summary-minerals.csv"]
+
+
+@pytest.mark.parametrize("one", [one for one in FORMATS if one.suffix != ".html"], ids=lambda one: one.suffix)
+def test_every_form_holds_what_it_was_made_of(tmp_path: Path, one: Format) -> None:
+    known = made_of.mark(made_of.REPORT, ["µ", "result"])
+    path = export(replace(shown_of(name="µ.tif"), made_of=known), tmp_path / f"a{one.suffix}")
+    assert made_of.holds(path, known)
+    assert not made_of.holds(path, known[:-1] + ("0" if known[-1] != "0" else "1"))
+    assert not made_of.holds(tmp_path / "no.xlsx", known)

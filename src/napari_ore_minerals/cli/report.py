@@ -81,7 +81,10 @@ def report(  # noqa: PLR0913 - a command's flags
 
 
 def report_classified(folders: list[Path], *, grains: bool, overwrite: bool, quiet: bool) -> int:
-    """Write reports beside results that `classify` made, those that are there kept; returns the exit code."""
+    """Write reports beside results that `classify` made; returns the exit code.
+
+    Those that are there are kept, and it is told which of them were made of something else.
+    """
     from napari_ore_minerals.exports.reporting import ReportOptions
 
     if not folders:
@@ -102,9 +105,13 @@ def write_reports(
     output: Output = "paths",
 ) -> int:
     """Write reports of results and, for several, a summary; returns the exit code."""
-    from napari_ore_minerals.exports.reporting import report_steps, write_summaries
+    from napari_ore_minerals.exports.reporting import report_steps, summary_paths, write_summaries
 
     reference = reference_for(model)
+    place = options.out or folders[0].parent
+    older = [path for path in summary_paths(place, options) if path.exists()]
+    if older and len(folders) > 1 and options.existing == "refuse":
+        return fail(f"{older[0]} exists: choose another place with --out, or ask to --overwrite it")
 
     def show(one: Reported) -> None:
         for notice in one.notices:
@@ -122,7 +129,9 @@ def write_reports(
     failures = sum(bool(one.problem) for one in reported)
     summaries: tuple[Path, ...] = ()
     if len(folders) > 1 and any(one.measured is not None for one in reported):
-        summaries = write_summaries(reported, options.out or folders[0].parent, options)
+        summaries = write_summaries(reported, place, options)
+    elif older:
+        tell(f"{older[0].name} is of an earlier command and was not made anew")
     if output == "json":
         print(json.dumps(_as_json(reported, summaries), indent=2))
     elif output == "paths":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,14 +9,16 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from napari_ore_minerals.errors import OptionError, OreMineralsError, PictureError
+from napari_ore_minerals.errors import OptionError, OreMineralsError, PictureError, ResultError
+from napari_ore_minerals.exports import made_of
 from napari_ore_minerals.exports.formats import WITHOUT_PHOTOGRAPH, export_readable, format_of
+from napari_ore_minerals.exports.names import ENDING, SUMMARY, names_of, titles_of
 from napari_ore_minerals.exports.shown import Shown, facts
 from napari_ore_minerals.exports.summary import Summary, write_summary
 from napari_ore_minerals.exports.tables import long_table
 from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.images.pixels import ReadOptions
-from napari_ore_minerals.maps.files import SUFFIX, read_result
+from napari_ore_minerals.maps.files import read_result
 from napari_ore_minerals.maps.grains import grain_map_steps
 from napari_ore_minerals.maps.measuring import Asked, Measurement, measure
 from napari_ore_minerals.maps.pooling import pool
@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from napari_ore_minerals.maps.grains import GrainMap
     from napari_ore_minerals.maps.mineral_map import MineralMap
 
-ENDING = "-minerals"  # so that no export can have the name of a photograph
-SUMMARY = "summary"
+SUMMARY_OF = "summary made of"
+STALE = (
+    "{} kept, but made of another result or with other options: ore-minerals report --overwrite makes it anew"
+)
 WITHOUT_GRAINS = "grains were asked for and could not be found without the photograph"
 SALVAGED = ReadOptions(salvage=True)  # what is damaged is left out, as it was in classifying
 
@@ -50,7 +52,7 @@ class ReportOptions:
     pictures : Path or None
         Folder of the photographs, where they were moved.
     existing : "refuse", "keep" or "replace"
-        What to do with exports that are there.
+        What to do with exports that are there; to keep those that were made of something else is a problem.
     """
 
     suffixes: tuple[str, ...] = (".html", ".xlsx")
@@ -136,44 +138,11 @@ def report_steps(folders: Sequence[Path], options: ReportOptions, choose: Choice
     return found
 
 
-def titles_of(folders: Sequence[Path]) -> list[str]:
-    """Name of each picture, with as much of its folder as tells it from pictures of the same name elsewhere."""
-    paths = [Path(os.path.abspath(folder)) for folder in folders]
-    parents: dict[str, set[Path]] = {}
-    for path in paths:
-        parents.setdefault(path.name, set()).add(path.parent)
-    found = []
-    for path in paths:
-        places = parents[path.name]
-        common = (
-            path.parent if len({place.anchor for place in places}) > 1 else Path(os.path.commonpath(places))
-        )
-        found.append((path.parent.relative_to(common) / path.name).as_posix().removesuffix(SUFFIX))
-    return found
-
-
-def names_of(folders: Sequence[Path], out: Path | None = None) -> list[str]:
-    """Begin of the exports' names, of which no two of one folder are the same.
-
-    It is the name of the picture, with its suffix and its folder only where they are needed.
-    """
-    titles = [Path(title) for title in titles_of(folders)]
-    places = [folder.parent if out is None else out for folder in folders]
-    stems = Counter((place, title.stem) for place, title in zip(places, titles, strict=True))
-    names = Counter((place, title.name) for place, title in zip(places, titles, strict=True))
-    taken: dict[tuple[Path, str], int] = {}
-    found = []
-    for place, title in zip(places, titles, strict=True):
-        name = title.stem
-        if stems[place, title.stem] > 1 or title.stem == SUMMARY:
-            name = title.name if names[place, title.name] == 1 else "-".join(title.parts)
-        again = taken[place, name] = taken.get((place, name), 0) + 1
-        found.append(name + (f"-{again}" if again > 1 else "") + ENDING)
-    return found
-
-
 def write_summaries(reported: Sequence[Reported], folder: Path, options: ReportOptions) -> tuple[Path, ...]:
     """Write what was found in all results as one table, pooled rows last, in the forms that tables have.
+
+    Where exports are kept, a summary that this program wrote of something else is replaced, and one of another
+    origin is kept: the new one then has another name.
 
     Raises
     ------
@@ -181,12 +150,29 @@ def write_summaries(reported: Sequence[Reported], folder: Path, options: ReportO
         If a file exists and is not to be replaced, or the disk refuses.
     """
     summary = summary_of(reported)
-    wanted = [suffix for suffix in options.suffixes if suffix in (".csv", ".xlsx", ".html")] or [".csv"]
-    paths = [folder / f"{SUMMARY}{ENDING}{suffix}" for suffix in wanted]
+    paths = summary_paths(folder, options)
+    if options.existing == "keep":
+        paths = tuple(_free(path) for path in paths)
     for path in paths:
-        if not (path.exists() and options.existing == "keep"):
-            write_summary(summary, path, overwrite=options.existing == "replace")
-    return tuple(paths)
+        ours = options.existing == "replace" or made_of.holds(path, made_of.SUMMARY)
+        if not (options.existing == "keep" and made_of.holds(path, summary.facts[SUMMARY_OF])):
+            write_summary(summary, path, overwrite=options.existing != "refuse" and ours)
+    return paths
+
+
+def summary_paths(folder: Path, options: ReportOptions) -> tuple[Path, ...]:
+    """Files that `write_summaries` writes."""
+    wanted = [suffix for suffix in options.suffixes if suffix in (".csv", ".xlsx", ".html")] or [".csv"]
+    return tuple(folder / f"{SUMMARY}{ENDING}{suffix}" for suffix in wanted)
+
+
+def _free(path: Path) -> Path:
+    """A name that nothing has, or a summary of this program."""
+    found, number = path, 1
+    while found.exists() and not made_of.holds(found, made_of.SUMMARY):
+        number += 1
+        found = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return found
 
 
 def summary_of(reported: Sequence[Reported]) -> Summary:
@@ -203,7 +189,9 @@ def summary_of(reported: Sequence[Reported]) -> Summary:
         notes.append(f"the pictures were not pooled: {error}")
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"measured": []})
     links = {found.name: one.files for one, found in zip(done, measured, strict=True)}
-    return Summary(table, same, tuple(notes), links)
+    parts_of = [f"{found.name} {one.facts.get('made of')}" for one, found in zip(done, measured, strict=True)]
+    told = {SUMMARY_OF: made_of.mark(made_of.SUMMARY, [*parts_of, *notes])}
+    return Summary(table.assign(**told), same | told, tuple(notes), links)
 
 
 def _one(
@@ -211,8 +199,11 @@ def _one(
 ) -> Steps[Reported | None]:
     """Write the exports of one result under a name and a title; None if a stop was asked for in the middle."""
     name, title = named
-    mineral_map = read_result(folder)
     out = folder.parent if options.out is None else options.out
+    there = [path for path in (out / (name + suffix) for suffix in options.suffixes) if path.exists()]
+    if there and options.existing == "refuse":
+        raise ResultError(f"{there[0]} exists: choose another place, or ask to overwrite it")
+    mineral_map, sha256 = read_result(folder), made_of.result_sha256(folder)
     micrograph, notices = find_picture(mineral_map, options.pictures)
     asked, reference = choose(mineral_map)
     measured = measure(mineral_map, replace(asked, name=asked.name or title), reference)
@@ -226,24 +217,48 @@ def _one(
         if grains is not None and not grains.complete:
             return None
     doubts = () if micrograph is not None else (WITHOUT_PHOTOGRAPH,)
-    doubts = (*doubts, WITHOUT_GRAINS) if problem else doubts
-    shown = replace(Shown.of(mineral_map, (measured,), grains=grains, micrograph=micrograph), doubts=doubts)
+    shown = replace(
+        Shown.of(mineral_map, (measured,), grains=grains, micrograph=micrograph),
+        doubts=(*doubts, WITHOUT_GRAINS) if problem else doubts,
+        made_of=_mark(sha256, made_of.asked_in_words(asked, reference), grains, micrograph),
+        result_sha256=sha256,
+    )
     wanted = [
         out / (name + suffix)
         for suffix in options.suffixes
         if grains is not None or not format_of(Path(suffix)).needs_grains
     ]
+    exported = yield from _export_all(shown, wanted, options, name)
+    if exported is None:
+        return None
+    written, stale = exported
+    if written is not shown:
+        notices = (*notices, f"the photograph {shown.name} cannot be read: it is left out")
+    if stale:
+        problem = "; ".join(filter(None, (problem, STALE.format(", ".join(stale)))))
+    return Reported(folder, tuple(wanted), measured, facts(written), notices, problem)
+
+
+def _export_all(
+    shown: Shown, wanted: Sequence[Path], options: ReportOptions, name: str
+) -> Steps[tuple[Shown, list[str]] | None]:
+    """Write or keep all files; returns what was written, and which kept ones were made of something else."""
+    stale = []
     for number, path in enumerate(wanted):
         if not (path.exists() and options.existing == "keep"):
-            written = export_readable(shown, path, overwrite=options.existing == "replace")
-            if written is not shown:
-                notices, shown = (
-                    (*notices, f"the photograph {shown.name} cannot be read: it is left out"),
-                    written,
-                )
+            shown = export_readable(shown, path, overwrite=options.existing == "replace")
+        elif not made_of.holds(path, shown.made_of):
+            stale.append(path.name)
         if (yield Progress(number + 1, len(wanted), "files", name)) and number + 1 < len(wanted):
             return None
-    return Reported(folder, tuple(wanted), measured, facts(shown), notices, problem)
+    return shown, stale
+
+
+def _mark(result: str, asked: str, grains: GrainMap | None, micrograph: Micrograph | None) -> str:
+    """Mark of a report by all that it is made of."""
+    what = "cells" if grains is None else f"grains of {grains.factor} px"
+    picture = "no photograph" if micrograph is None else "photograph"
+    return made_of.mark(made_of.REPORT, (result, asked, what, picture))
 
 
 def _grains(mineral_map: MineralMap, micrograph: Micrograph | None, name: str) -> Steps[GrainMap]:

@@ -53,6 +53,9 @@ class Shown:
         Which of `measured` belongs to the map: the plane that is shown.
     doubts : tuple of str
         Further reasons to mind, beyond what was found in measuring.
+    result_sha256, made_of : str
+        Of the run record of the result, and of all that a report is made of, see `exports.made_of`; empty where it
+        is made of what is on the screen.
     """
 
     mineral_map: MineralMap
@@ -65,6 +68,8 @@ class Shown:
     pooled: pd.DataFrame | None = None
     view: int = -1
     doubts: tuple[str, ...] = ()
+    result_sha256: str = ""
+    made_of: str = ""
 
     @property
     def seen(self) -> Measurement:
@@ -143,6 +148,8 @@ def facts(shown: Shown) -> dict[str, str]:
         "regions": parts,
         "intervals from": blocks,
         "grains": _grains_in_words(shown.grains),
+        "result sha256": shown.result_sha256,
+        "made of": shown.made_of,
     }
     if shown.pooled is not None:
         found |= {"regions": "", "planes": f"{parts}; map, fingerprint and corrections are of {seen.name}"}
