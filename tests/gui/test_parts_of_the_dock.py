@@ -131,15 +131,17 @@ def test_the_table_keeps_unclassified_apart(qtbot: Any) -> None:
         table.cellClicked.emit(row, 0)
     assert chosen == [1, 2, 3, 4, 5, 6, 0], "cells that were not processed are no label"
     assert table.item(table.rowCount() - 1, 0).text() == "not processed"
-    assert COLUMNS[2:4] == ("area %", "by cells %")
+    assert COLUMNS[2:4] == ("area %", "cells")
     gathered_areas = areas(partial_map(gathered, card, picture)).set_index("mineral")
     pyrite = [table.item(row, 0).text() for row in range(table.rowCount())].index("pyrite")
-    soft, counted = (float(table.item(pyrite, column).text()) for column in (2, 3))
-    assert soft == pytest.approx(100 * gathered_areas.loc["pyrite", "fraction_of_picture"], abs=0.06)
-    assert counted == 100, "the other cell is unclear, and the rest was not processed"
-    unclassified = [table.item(table.rowCount() - 2, column).text() for column in range(5)]
+    assert float(table.item(pyrite, 2).text()) == pytest.approx(
+        100 * gathered_areas.loc["pyrite", "fraction_of_picture"], abs=0.06
+    )
+    counted = table.item(pyrite, 3).text()
+    assert counted == "1 (100 %)", "the other cell is unclear, and the rest was not processed"
+    unclassified = [table.item(table.rowCount() - 2, column).text() for column in range(4)]
     assert unclassified[0] == "unclassified"
-    assert unclassified[2:] == ["–", "–", "1"]
+    assert unclassified[2:] == ["–", "1"]
 
 
 def some_cells() -> tuple[Gathered, ModelCard, Any]:

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
     from napari_ore_minerals.minerals import MineralTable
 
-COLUMNS = ("mineral", "symbol", "area %", "by cells %", "cells", "taught")
+COLUMNS = ("mineral", "symbol", "area %", "cells", "taught")
 NOTHING = "–"
 TIPS = {
     "area %": "Share of the picture by the evidence below the cells, which sees grains that are smaller than a cell",
-    "by cells %": "Plain count of whole cells, of those that are classified: for comparison",
-    "cells": "Cells with this label; the evidence in unclassified ones counts for the minerals that they may be",
+    "cells": (
+        "Cells with this label and, for comparison, their share of those that are classified; the evidence in "
+        "unclassified ones counts for the minerals that they may be"
+    ),
 }
 SWATCH_PX = 14
 
@@ -77,10 +79,9 @@ class MineralTableView(QTableWidget):  # type: ignore[misc]
             texts = [
                 str(entry.symbol),
                 NOTHING if soft else f"{100 * entry.fraction_of_picture:.1f}",
-                f"{100 * entry.fraction_by_cells:.1f}" if entry.fraction_by_cells >= 0 else NOTHING,
-                f"{entry.cells:,}",
+                counted(int(entry.cells), float(entry.fraction_by_cells)),
+                str(said) if said else "",
             ]
-            texts.append(str(said) if said else "")
             items = [name, *map(QTableWidgetItem, texts)]
             for column, item in enumerate(items):
                 if column > 1:
@@ -98,6 +99,11 @@ class MineralTableView(QTableWidget):  # type: ignore[misc]
     def _tell(self, signal: Signal, row: int) -> None:
         if self.code(row) >= UNCLASSIFIED:
             signal.emit(self.code(row))
+
+
+def counted(cells: int, share: float) -> str:
+    """Write a number of cells with their share of the classified ones, where there is one."""
+    return f"{cells:,} ({100 * share:.0f} %)" if cells and share >= 0 else f"{cells:,}"
 
 
 def swatch(colour: str | None) -> QIcon:
