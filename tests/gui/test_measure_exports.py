@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 import zarr
 from area_support import map_of, patches
 
 from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.images.pixels import ReadOptions
+from napari_ore_minerals.maps.grains import GrainMap
 from napari_ore_minerals.maps.pooling import pool
 from napari_ore_minerals.maps.records import PictureRecord
-from napari_ore_minerals.widgets.measure_exports import OnScreen, _written
+from napari_ore_minerals.widgets.grain_layer import show_grains
+from napari_ore_minerals.widgets.layers import layer_data
+from napari_ore_minerals.widgets.measure_exports import OUT_OF_DATE, OnScreen, _written
 from napari_ore_minerals.widgets.measure_figures import Cards, Request, figures
 from napari_ore_minerals.widgets.measure_source import Result, open_classified
+from napari_ore_minerals.widgets.pictures import Placement
 
 CORNERS = np.array([[0, 0], [0, 128], [128, 128], [128, 0]], float)
+
+_AXES = ("scale", np.ones(2)), ("translate", np.zeros(2)), ("rotate", np.eye(2)), ("shear", np.zeros(1))
+AT_THE_CORNER = Placement({**dict(_AXES), "affine": np.eye(3), "units": ("pixel", "pixel")})
 
 
 def planes(number: int = 3) -> tuple[Result, ...]:
@@ -52,3 +62,42 @@ def test_a_picture_with_a_damaged_chunk_is_the_one_that_was_classified(tmp_path:
     picture = Micrograph.open(tmp_path / "m.zarr", options=ReadOptions(salvage=True))
     mineral_map = replace(map_of(patches(1)), picture=PictureRecord.of(picture))
     assert open_classified(None, mineral_map, tmp_path / "m.zarr").read().finite is not None
+
+
+def grains_of(result: Result) -> GrainMap:
+    """Grains that are the cells."""
+    found, grid = result.mineral_map, result.mineral_map.grid
+    codes = found.labels.repeat(16, axis=0).repeat(16, axis=1)
+    fingerprint = found.picture.fingerprint
+    return GrainMap(codes, 2, grid.height_px, grid.width_px, found.minerals, found.um_per_px, fingerprint)
+
+
+@pytest.mark.parametrize(("painted", "older"), [(0, False), (40, True)])
+def test_grains_that_were_painted_or_are_out_of_date_say_so(
+    tmp_path: Path, painted: int, older: bool
+) -> None:
+    (result,) = planes(1)
+    found = figures(Request((result,), grains=grains_of(result)), Cards())
+    _written(OnScreen(found.request.results[0], found, None, painted, older), tmp_path / "a.json", False)
+    told = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    text = "40 of 20,480 pixels of the grain map painted by a user"
+    assert (text in told["facts"]["grains"]) is bool(painted)
+    assert (OUT_OF_DATE in told["notes"]) is older
+    _written(OnScreen(found.request.results[0], found, None, painted, older), tmp_path / "a.html", False)
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert ("were then painted by hand" in page) is bool(painted)
+
+
+def test_the_dock_tells_exports_what_was_painted(
+    micro_model: Path, make_napari_viewer_proxy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer, (result,) = make_napari_viewer_proxy(), planes(1)
+    for data, options, kind in layer_data(result.mineral_map, "PS-07", AT_THE_CORNER):
+        labels = getattr(viewer, f"add_{kind}")(data, **options)
+    grains = show_grains(viewer, labels, grains_of(result))
+    _, dock = viewer.window.add_plugin_dock_widget("napari-ore-minerals", "Measure")
+    grains.data_setitem((np.arange(5), np.arange(5)), 0)
+    dock.figures = figures(Request((result,), grains=dock.grains.grain_map()), Cards())
+    shown = dock._on_screen()
+    assert (shown.grains_painted, shown.grains_out_of_date) == (5, False)
+    dock._closed()

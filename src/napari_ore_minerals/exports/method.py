@@ -126,10 +126,18 @@ def _grains(shown: Shown) -> str:
     return (
         f"Boundaries of grains were followed on a grid of {step}: the colours of each mineral were learnt in this "
         "photograph from the map, and each pixel was judged by its colour, by what the map says of its place, and by "
-        f"the pixels around it. {len(shown.grain_tables.grains):,} grains were counted, of which {whole:,} are not "
-        "cut by the edge of the picture and entered the distributions of sizes. Diameters are those of circles of the "
-        "same area; they are sizes of sections through grains, which are smaller than the grains."
+        f"the pixels around it. {_painted(shown)}{len(shown.grain_tables.grains):,} grains were counted, "
+        f"of which {whole:,} are not cut by the edge of the picture and entered the distributions of sizes. Diameters "
+        "are those of circles of the same area; they are sizes of sections through grains, which are smaller than the "
+        "grains."
     )
+
+
+def _painted(shown: Shown) -> str:
+    if shown.grains is None or not shown.painted:
+        return ""
+    share = shown.painted / shown.grains.codes.size
+    return f"{shown.painted:,} pixels of this grid ({share:.2%}) were then painted by hand. "
 
 
 def _listed(names: list[str]) -> str:

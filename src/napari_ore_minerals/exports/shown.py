@@ -45,6 +45,8 @@ class Shown:
         The picture, where it is here.
     corrections : int
         Cells whose label a user gave or confirmed.
+    painted : int
+        Values of the grain map that a user painted.
     name : str
         Of the picture.
     pooled : pandas.DataFrame or None
@@ -64,6 +66,7 @@ class Shown:
     grain_tables: GrainTables | None = None
     micrograph: Micrograph | None = None
     corrections: int = 0
+    painted: int = 0
     name: str = ""
     pooled: pd.DataFrame | None = None
     view: int = -1
@@ -147,7 +150,7 @@ def facts(shown: Shown) -> dict[str, str]:
         "fractions of": ", ".join(name for name, counts in zip(names, seen.whole, strict=True) if counts),
         "regions": parts,
         "intervals from": blocks,
-        "grains": _grains_in_words(shown.grains),
+        "grains": _grains_in_words(shown),
         "result sha256": shown.result_sha256,
         "made of": shown.made_of,
     }
@@ -218,8 +221,11 @@ def _printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
-def _grains_in_words(grains: GrainMap | None) -> str:
+def _grains_in_words(shown: Shown) -> str:
+    grains = shown.grains
     if grains is None:
         return ""
     text = f"every {grains.factor} px, learnt with {grains.corrections} corrected cells"
+    if shown.painted:
+        text += f", {shown.painted:,} of {grains.codes.size:,} pixels of the grain map painted by a user"
     return text if grains.complete else text + ", stopped early"

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 
 from napari_ore_minerals.errors import OptionError
 from napari_ore_minerals.widgets.folding import Folding
+from napari_ore_minerals.widgets.grain_layer import painted_places
 from napari_ore_minerals.widgets.grain_panel import GrainPanel
 from napari_ore_minerals.widgets.hints import Status, scrolling
 from napari_ore_minerals.widgets.measure_chart import AreaChart
@@ -99,7 +100,10 @@ class MeasureDock(QWidget):  # type: ignore[misc]
             return None
         results = self.figures.request.results
         shown = next((one for one in results if one.name == self.result.name), results[0])
-        return OnScreen(shown, self.figures, picture_under(self._viewer, self.layer))
+        grains = self.grains.grains
+        painted = 0 if grains is None else painted_places(grains)
+        picture = picture_under(self._viewer, self.layer)
+        return OnScreen(shown, self.figures, picture, painted, self.grains.out_of_date())
 
     def _look(self) -> None:
         """Find out what is in view."""

@@ -26,12 +26,32 @@ if TYPE_CHECKING:
     from napari_ore_minerals.widgets.pictures import LayerPicture
 
 
+OUT_OF_DATE = (
+    "cells were corrected after the grains were found, and the grains do not follow these corrections"
+)
+
+
 class OnScreen(NamedTuple):
-    """What is shown when an export is asked for."""
+    """What is shown when an export is asked for.
+
+    Attributes
+    ----------
+    result : Result
+        That is in view.
+    figures : Figures
+    picture : LayerPicture or None
+        The layer under it, where it is here.
+    grains_painted : int
+        Pixels of the grains layer that a user painted.
+    grains_out_of_date : bool
+        Whether cells were corrected since the grains were found.
+    """
 
     result: Result
     figures: Figures
     picture: LayerPicture | None
+    grains_painted: int = 0
+    grains_out_of_date: bool = False
 
 
 class ExportBar(QWidget):  # type: ignore[misc]
@@ -150,11 +170,14 @@ def _written(shown: OnScreen, path: Path, overwrite: bool) -> str:
         grains=request.grains,
         micrograph=_micrograph(shown),
     )
-    if what.micrograph is None:
-        what = replace(what, doubts=(WITHOUT_PHOTOGRAPH,))
+    doubts = () if what.micrograph is not None else (WITHOUT_PHOTOGRAPH,)
+    if request.grains is not None:
+        doubts = (*doubts, OUT_OF_DATE) if shown.grains_out_of_date else doubts
+        what = replace(what, painted=shown.grains_painted)
+    what = replace(what, doubts=doubts)
     if len(request.results) > 1:
         view = [one is shown.result for one in request.results].index(True)
-        what = replace(what, pooled=groups[-1].table, view=view, doubts=(*what.doubts, *groups[-1].warnings))
+        what = replace(what, pooled=groups[-1].table, view=view, doubts=(*doubts, *groups[-1].warnings))
     written = export_readable(what, path, overwrite=overwrite)
     left_out = ", without the photograph, which cannot be read" if written is not what else ""
     return f"{path} was written{left_out}"
