@@ -40,7 +40,7 @@ def test_png_shows_the_minerals_and_holds_its_facts(tmp_path: Path) -> None:
 
 
 def test_the_legend_is_as_wide_as_its_longest_line() -> None:
-    short, long = shown_of(picture=False), shown_of(picture=False)
+    short, long = shown_of(picture=False, grains=False), shown_of(picture=False, grains=False)
     last = long.measured[0]
     last = replace(last, name="n" * 60)
     long = replace(long, measured=(last, last))

@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,12 @@ from napari_ore_minerals.errors import OptionError, ResultError
 from napari_ore_minerals.exports import figures, formats
 from napari_ore_minerals.exports.figures import percent, sheet_of
 from napari_ore_minerals.exports.formats import FORMATS, Format, export, format_of
+from napari_ore_minerals.exports.grain_areas import areas_by_grains, disagreement
 from napari_ore_minerals.exports.method import method
 from napari_ore_minerals.exports.shown import Shown, facts, notes
 from napari_ore_minerals.exports.tables import tables
 from napari_ore_minerals.images.micrograph import Micrograph
+from napari_ore_minerals.maps.measuring import Asked, measure, measure_regions, ore_only
 from napari_ore_minerals.maps.overlay import Sheet
 
 QUICK = [one for one in FORMATS if one.suffix not in (".pdf", ".html")]  # these take a second or two
@@ -84,8 +87,65 @@ def test_areas_by_grains_are_those_of_the_grain_map() -> None:
     shown = shown_of()
     table = tables(shown)["areas by grains"].set_index("code")
     assert shown.grains is not None
-    assert table["area_px"].to_dict() == {c: a for c, a in shown.grains.area_px().items() if c}
+    assert table["area_px"].to_dict() == shown.grains.area_px()
     assert table["fraction"].sum() == pytest.approx(1.0)
+    gone = shown.mineral_map.processed.copy()
+    gone[-1] = False  # below row 160 of 190, where the last 8 rows have no grain
+    labels = np.where(gone, shown.mineral_map.labels, 0).astype(np.uint8)
+    partial = replace(shown, mineral_map=replace(shown.mineral_map, processed=gone, labels=labels))
+    assert areas_by_grains(partial)["area_px"].sum() == 182 * 250
+
+
+def test_areas_by_grains_are_fractions_of_the_same_as_the_areas() -> None:
+    shown = shown_of()
+    ore = measure(shown.mineral_map, Asked(without=ore_only(shown.mineral_map.minerals)))
+    table = tables(replace(shown, measured=(ore,)))["areas by grains"].set_index("mineral")
+    assert table["fraction"].isna().to_dict()["gangue"]
+    assert table["fraction"].isna().to_dict()["unclassified"]
+    assert table["fraction"].sum() == pytest.approx(1.0)
+    assert table["area_px"].sum() == 190 * 250
+
+
+def test_grains_of_the_whole_picture_are_said_to_be_so_where_regions_are_measured() -> None:
+    shown = shown_of()
+    left = np.zeros(shown.mineral_map.class_maps.shape[1:])
+    left[:, :16] = 1
+    for regions in ({"left": left}, {"left": left, "right": 1 - left}):
+        of_regions = replace(shown, measured=measure_regions(shown.mineral_map, regions))
+        assert facts(of_regions)["grains"].endswith(", of the whole picture")
+        assert "tables and pictures of grains are of the whole picture, not of the regions" in notes(
+            of_regions
+        )
+        assert "not in the regions alone" in method(of_regions)[-1]
+    assert "whole picture" not in facts(shown)["grains"]
+    assert not any("whole picture" in note for note in notes(shown))
+
+
+def test_grains_that_disagree_with_the_map_are_told() -> None:
+    shown = shown_of()
+    assert shown.grains is not None
+    table = shown.seen.table.assign(picture_low=np.nan, picture_high=np.nan)
+    shares = areas_by_grains(shown).set_index("code")["fraction"]
+    same = table.assign(fraction=[shares[code] for code in table["code"]])
+    assert disagreement(replace(shown, measured=(replace(shown.seen, table=same),))) == ""
+    for off, told in ((0.009, False), (0.05, True), (0.2, True)):
+        fraction = same["fraction"] + [off, *[0.0] * (len(same) - 1)]
+        moved = same.assign(fraction=fraction, low=fraction - 0.03, high=fraction + 0.03)
+        known = moved.assign(picture_low=fraction - 0.1, picture_high=fraction + 0.1)
+        for one, wanted in ((moved, told), (known, off > 0.1)):
+            found = notes(replace(shown, measured=(replace(shown.seen, table=one),)))
+            assert any("the grains give other fractions" in note for note in found) is wanted
+            assert any("arsenopyrite" in note and "against" in note for note in found) is wanted
+
+
+def test_the_legend_of_grains_has_their_fractions(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Sheet] = []
+    monkeypatch.setattr(figures, "drawn", drawn.append)
+    shown = shown_of()
+    sheet_of(shown, None)
+    assert drawn[0].legend_title == "area by grains"
+    shares = areas_by_grains(shown)["fraction"]
+    assert [text.rpartition("  ")[2] for _, text in drawn[0].legend] == [f"{share:.1%}" for share in shares]
 
 
 def test_the_longest_suffix_chooses() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from napari_ore_minerals.exports.grain_areas import areas_by_grains
 from napari_ore_minerals.exports.pixels import PixelMap
 from napari_ore_minerals.maps.overlay import Sheet, drawn, thumbnail
 from napari_ore_minerals.plots import DOTS_PER_INCH, FAINT, INK, heading, panels, plain, write_figure
@@ -34,12 +35,15 @@ _JPEG_QUALITY = 88
 
 
 def sheet_of(shown: Shown, ground: NDArray[np.uint8] | None) -> Image.Image:
-    """The map over its picture with scale bar, and the measured fractions with their intervals as legend."""
-    pixels = PixelMap.of(shown)
-    seen = shown.seen
+    """The map over its picture with scale bar, and the fractions of what it shows as legend.
+
+    Fractions of grains where grains are shown, else those that were measured, with their intervals.
+    """
+    pixels, seen = PixelMap.of(shown), shown.seen
+    table = areas_by_grains(shown) if pixels.of_grains else seen.table
     by_code = {mineral.code: mineral for mineral in shown.mineral_map.minerals}
     entries = []
-    for row in seen.table.to_dict("records"):
+    for row in table.to_dict("records"):
         mineral = by_code.get(int(row["code"]))
         name = "unclassified" if mineral is None else f"{mineral.name} ({mineral.symbol})"
         entries.append(("#ffffff" if mineral is None else mineral.colour, f"{name}  {percent(row)}"))
@@ -51,16 +55,22 @@ def sheet_of(shown: Shown, ground: NDArray[np.uint8] | None) -> Image.Image:
         um_per_px=shown.mineral_map.um_per_px,
         title=shown.name,
         legend=tuple(entries),
-        legend_title="area, 95 % interval" + ("" if len(shown.measured) == 1 else f": {seen.name}"),
+        legend_title=_legend_title(shown),
         minerals=shown.mineral_map.minerals,
         ground=ground,
     )
     return drawn(sheet)
 
 
+def _legend_title(shown: Shown) -> str:
+    if shown.grains is not None:
+        return "area by grains" + (", of the whole picture" if shown.of_regions else "")
+    return "area, 95 % interval" + ("" if len(shown.measured) == 1 else f": {shown.seen.name}")
+
+
 def percent(row: Mapping[Hashable, Any]) -> str:
-    """A fraction and its interval; a dash for what was left out."""
-    value, low, high = (float(row[name]) for name in ("fraction", "low", "high"))
+    """A fraction and its interval, where it has one; a dash for what was left out."""
+    value, low, high = (float(row.get(name, math.nan)) for name in ("fraction", "low", "high"))
     if math.isnan(value):
         return "–"
     return f"{value:.1%}" + ("" if math.isnan(low) else f" ({100 * low:.1f} to {100 * high:.1f})")

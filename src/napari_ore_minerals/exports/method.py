@@ -83,7 +83,7 @@ def _measured(shown: Shown) -> str:
         f"Areas were measured below the tiles: class activation maps (Zhou et al. 2016) give the evidence for each "
         f"mineral at {m} x {m} places of every {mineral_map.grid.stride_px} px cell, which was turned into shares that "
         f"add up to one (softmax{'' if temperature == 1 else f', temperature {temperature:.3g}'}); "
-        f"cells named by hand count whole. Area fractions are of {_whole(last)}. "
+        f"cells named by hand count whole. Area fractions are of {whole_in_words(last)}. "
     )
     if shown.pooled is not None:
         text += (
@@ -105,7 +105,8 @@ def _measured(shown: Shown) -> str:
     return text + "; the classifier's own error is not included."
 
 
-def _whole(measured: Measurement) -> str:
+def whole_in_words(measured: Measurement) -> str:
+    """What fractions are of."""
     names = [*(mineral.name for mineral in measured.minerals), "what is unclassified"]
     there = set(measured.table["code"])
     codes = (*measured.minerals.codes, UNCLASSIFIED)
@@ -123,10 +124,11 @@ def _grains(shown: Shown) -> str:
     scale = shown.grains.um_per_place
     step = f"{shown.grains.factor} px" if scale is None else f"{shown.grains.factor} px ({scale:.3g} µm)"
     whole = int(shown.grain_tables.sizes["whole"].sum())
+    where = "in the whole picture, not in the regions alone, " if shown.of_regions else ""
     return (
-        f"Boundaries of grains were followed on a grid of {step}: the colours of each mineral were learnt in this "
-        "photograph from the map, and each pixel was judged by its colour, by what the map says of its place, and by "
-        f"the pixels around it. {_painted(shown)}{len(shown.grain_tables.grains):,} grains were counted, "
+        f"Boundaries of grains were followed {where}on a grid of {step}: the colours of each mineral were learnt "
+        "in this photograph from the map, and each pixel was judged by its colour, by what the map says of its place, "
+        f"and by the pixels around it. {_painted(shown)}{len(shown.grain_tables.grains):,} grains were counted, "
         f"of which {whole:,} are not cut by the edge of the picture and entered the distributions of sizes. Diameters "
         "are those of circles of the same area; they are sizes of sections through grains, which are smaller than the "
         "grains."

@@ -17,9 +17,9 @@ from napari_ore_minerals.exports.figures import (
     png_of,
     sheet_of,
 )
-from napari_ore_minerals.exports.method import citations, method
+from napari_ore_minerals.exports.grain_areas import areas_by_grains
+from napari_ore_minerals.exports.method import citations, method, whole_in_words
 from napari_ore_minerals.exports.shown import PROGRAM, facts, notes, scale_in_words
-from napari_ore_minerals.exports.tables import areas_by_grains
 from napari_ore_minerals.markup import (
     Markup,
     figure_markup,
@@ -161,7 +161,7 @@ def _grains(shown: Shown) -> Markup:
         return Markup("")
     unit = "px" if shown.mineral_map.um_per_px is None else "um"
     title = "px" if unit == "px" else "µm"
-    by_grains = areas_by_grains(shown.grains)
+    by_grains = areas_by_grains(shown)
     shares = dict(zip(by_grains["code"], by_grains["fraction"], strict=True))
     rows: list[list[object]] = []
     for row in shown.grain_tables.sizes.to_dict("records"):
@@ -173,7 +173,9 @@ def _grains(shown: Shown) -> Markup:
     sizes_table = table_markup(
         [*heads, f"d50 by area, {title}", "aspect"],
         rows,
-        "Grains are connected areas of one mineral. Diameters are of circles of the same area, of grains that are not "
+        "Grains are connected areas of one mineral, "
+        f"{'of the whole picture, not of the regions' if shown.of_regions else 'of the picture'}; their areas are "
+        f"fractions of {whole_in_words(shown.seen)}. Diameters are of circles of the same area, of grains that are not "
         "cut by the edge, by number and by area.",
     )
     return section_markup("Grains", sizes_table, _association(shown), _liberation(shown))

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_ore_minerals import __version__
 from napari_ore_minerals.errors import OptionError
+from napari_ore_minerals.exports.grain_areas import disagreement
 from napari_ore_minerals.maps.grain_tables import GrainTables, grain_tables
 from napari_ore_minerals.maps.measuring import Measurement, measure
 from napari_ore_minerals.maps.places import follows, said_by_user
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 PROGRAM = f"napari-ore-minerals {__version__}"
 NOT_KNOWN = "not known"
 POOLED = "pooled"
+WHOLE = 0.999  # share of a map that is all of it, but for rounding
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,14 @@ class Shown:
     def together(self) -> pd.DataFrame:
         """Table of all that was measured: of the planes pooled, or that of the map."""
         return self.seen.table if self.pooled is None else self.pooled
+
+    @property
+    def of_regions(self) -> bool:
+        """Whether less than the whole map was measured."""
+        if len(self.measured) > 1 and self.pooled is None:
+            return True
+        processed = self.mineral_map.grid.cell_area_px()[self.mineral_map.processed].sum()
+        return bool(self.seen.totals_px.sum() < WHOLE * processed)
 
     def __post_init__(self) -> None:
         if not self.measured:
@@ -202,6 +212,9 @@ def notes(shown: Shown) -> tuple[str, ...]:
         doubts["the classification was stopped before its end"] = None
     if shown.grains is not None and not shown.grains.complete:
         doubts["the grains were stopped before their end"] = None
+    if shown.grains is not None and shown.of_regions:
+        doubts["tables and pictures of grains are of the whole picture, not of the regions"] = None
+    doubts |= dict.fromkeys(filter(None, [disagreement(shown)]))
     return tuple(doubts)
 
 
@@ -228,4 +241,6 @@ def _grains_in_words(shown: Shown) -> str:
     text = f"every {grains.factor} px, learnt with {grains.corrections} corrected cells"
     if shown.painted:
         text += f", {shown.painted:,} of {grains.codes.size:,} pixels of the grain map painted by a user"
+    if shown.of_regions:
+        text += ", of the whole picture"
     return text if grains.complete else text + ", stopped early"

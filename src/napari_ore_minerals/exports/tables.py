@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from napari_ore_minerals.exports.grain_areas import areas_by_grains
 from napari_ore_minerals.exports.shown import POOLED, facts, notes
 from napari_ore_minerals.maps.files import write_areas
-from napari_ore_minerals.minerals import UNCLASSIFIED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from napari_ore_minerals.exports.shown import Shown
-    from napari_ore_minerals.maps.grains import GrainMap
     from napari_ore_minerals.maps.measuring import Measurement
 
 JSON_FORMAT = "napari-ore-minerals export 1"
@@ -27,7 +26,7 @@ def tables(shown: Shown) -> dict[str, pd.DataFrame]:
     """All tables by name: areas, then those of grains, where there are grains."""
     found = {"areas": long_table(shown.measured, shown.pooled)}
     if shown.grains is not None:
-        found["areas by grains"] = areas_by_grains(shown.grains)
+        found["areas by grains"] = areas_by_grains(shown)
     if shown.grain_tables is not None:
         found["grain sizes"] = shown.grain_tables.sizes
         association = shown.grain_tables.association.rename_axis("boundary, px").reset_index()
@@ -46,16 +45,6 @@ def long_table(measured: Sequence[Measurement], pooled: pd.DataFrame | None = No
     for part, name in zip(parts, names, strict=True):
         part.insert(0, "measured", name)
     return pd.concat(parts, ignore_index=True)
-
-
-def areas_by_grains(grains: GrainMap) -> pd.DataFrame:
-    """Area of each mineral by the pixels of the grain map: code, mineral, area_px, fraction of what is classified."""
-    pixels = grains.area_px()
-    classified = sum(area for code, area in pixels.items() if code != UNCLASSIFIED)
-    rows = [(mineral.code, mineral.name, pixels[mineral.code]) for mineral in grains.minerals]
-    table = pd.DataFrame(rows, columns=["code", "mineral", "area_px"])
-    table["fraction"] = table["area_px"] / classified if classified else np.nan
-    return table
 
 
 def with_facts(table: pd.DataFrame, shown: Shown) -> pd.DataFrame:
