@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from export_support import FORMULAS, shown_of
+from export_support import FORMULAS, shown_of, shown_of_planes
 from PIL import Image
 
 from napari_ore_minerals.errors import ResultError
@@ -19,6 +19,7 @@ from napari_ore_minerals.exports.figures import sheet_of
 from napari_ore_minerals.exports.formats import export
 from napari_ore_minerals.exports.method import citations, method
 from napari_ore_minerals.exports.shown import Shown, facts
+from napari_ore_minerals.maps.adjusting import Reference
 from napari_ore_minerals.maps.measuring import Asked, measure, measure_regions
 
 
@@ -115,6 +116,27 @@ def test_the_method_says_what_was_done_and_nothing_else() -> None:
     assert "in 2 regions" in " ".join(method(told))
     assert facts(told)["regions"] == "left, right, all regions"
     assert any("Swin" in source for source in citations(shown))
+
+
+def test_the_method_says_how_figures_were_adjusted_and_whose_errors_are_known() -> None:
+    shown = shown_of(grains=False)
+    minerals = shown.mineral_map.minerals
+    told = " ".join((*method(shown), *citations(shown)))
+    assert "“effective n”" in told
+    assert "“by cells”" in told
+    assert "Saerens" not in told
+    assert "classifier's error from" not in facts(shown)
+    matrices = np.stack([0.9 * np.eye(len(minerals)) + 0.02] * 3)
+    reference = Reference.of(matrices, "3 simulated pictures")
+    known = measure(shown.mineral_map, reference=reference)
+    shown = replace(shown, measured=(known,), erring=reference.what)
+    told = " ".join((*method(shown), *citations(shown)))
+    assert "as it was found on these pictures: 3 simulated pictures." in told
+    assert "Saerens et al. 2002" in told
+    assert "Neural Computation" in told
+    assert "Olofsson" not in told  # no cells of this map were checked
+    assert facts(shown)["classifier's error from"] == "3 simulated pictures"
+    assert "Zou, G. Y." in " ".join(citations(shown_of_planes()))
 
 
 def test_the_photograph_itself_is_never_replaced(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from area_support import map_of, patches
 
 from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.images.pixels import ReadOptions
+from napari_ore_minerals.maps.adjusting import Reference
 from napari_ore_minerals.maps.grains import GrainMap
 from napari_ore_minerals.maps.pooling import pool
 from napari_ore_minerals.maps.records import PictureRecord
@@ -101,3 +102,16 @@ def test_the_dock_tells_exports_what_was_painted(
     shown = dock._on_screen()
     assert (shown.grains_painted, shown.grains_out_of_date) == (5, False)
     dock._closed()
+
+
+def test_exports_name_the_pictures_that_the_classifiers_error_is_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (result,) = planes(1)
+    count = len(result.mineral_map.minerals)
+    reference = Reference.of(np.stack([0.9 * np.eye(count) + 0.02] * 2), "2 simulated pictures")
+    monkeypatch.setattr(Cards, "reference", lambda _cards, _map: reference)
+    found = figures(Request((result,)), Cards())
+    _written(OnScreen(found.request.results[0], found, None), tmp_path / "a.csv", False)
+    table = pd.read_csv(tmp_path / "a.csv")
+    assert set(table["classifier's error from"]) == {"2 simulated pictures"}

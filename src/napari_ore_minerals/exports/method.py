@@ -25,6 +25,14 @@ SWIN = (
     "vision transformer using shifted windows. IEEE/CVF International Conference on Computer Vision, 10012-10022."
 )
 SAMPLING = "Cochran, W. G. (1977). Sampling Techniques, 3rd edition. Wiley, New York."
+ADJUSTING = (
+    "Saerens, M., Latinne, P., Decaestecker, C. (2002). Adjusting the outputs of a classifier to new a priori "
+    "probabilities: a simple procedure. Neural Computation 14, 21-41."
+)
+POOLING = (
+    "Zou, G. Y., Donner, A. (2008). Construction of confidence limits about effect measures: a general approach. "
+    "Statistics in Medicine 27, 1693-1702."
+)
 SYMBOLS = "Warr, L. N. (2021). IMA-CNMNC approved mineral symbols. Mineralogical Magazine 85, 291-320."
 _FAMILIES = (
     ("swin", "Swin Transformer"),
@@ -45,7 +53,10 @@ def citations(shown: Shown) -> tuple[str, ...]:
     sources = [f"{PROGRAM}, software for ore microscopy (BSD-3-Clause); see its CITATION.cff.", PAPER]
     if "swin" in shown.mineral_map.model.architecture:
         sources.append(SWIN)
-    return (*sources, CLASS_MAPS, SAMPLING, SYMBOLS)
+    sources += [CLASS_MAPS, SAMPLING]
+    if _adjusted(shown):
+        sources.append(ADJUSTING)
+    return (*sources, SYMBOLS) if shown.pooled is None else (*sources, POOLING, SYMBOLS)
 
 
 def _classified(shown: Shown) -> str:
@@ -89,7 +100,8 @@ def _measured(shown: Shown) -> str:
         text += (
             f"Each of {len(shown.measured)} planes of the stack was measured; the figures of all planes together weigh "
             "each by its area, and their intervals come from how the planes differ (the farther end of Student's t "
-            f"and of the same on the scale of the logit). What follows is of {last.name}. "
+            "and of the same on the scale of the logit; put together with the classifier's error after Zou and Donner "
+            f"2008). What follows is of {last.name}. "
         )
     elif len(shown.measured) > 1:
         text += f"They were measured in {len(shown.measured) - 1} regions, and in all of them together. "
@@ -97,12 +109,33 @@ def _measured(shown: Shown) -> str:
         f"95 % confidence intervals are from Student's t of the ratio over {last.blocks} blocks of "
         f"{last.block_px:.0f} px (Cochran 1977; grains measure about {last.grain_px:.0f} px)"
     )
-    if last.table["classifier_error"].notna().any():
-        return (
-            text
-            + ", and include the classifier's error as it was found on pictures whose minerals are known."
+    return text + _erring(shown) + _beside(shown)
+
+
+def _erring(shown: Shown) -> str:
+    if not shown.seen.table["classifier_error"].notna().any():
+        return "; the classifier's own error is not included. "
+    known = shown.erring or "pictures whose minerals are known"
+    return f", and include the classifier's error as it was found on these pictures: {known}. "
+
+
+def _beside(shown: Shown) -> str:
+    """Figures that stand beside the fractions in tables."""
+    text = (
+        "Beside them stand “effective n”, the number of points counted at random that would be as sure, and “by "
+        "cells”, the share of whole cells by their label, for comparison alone: it is biased where grains are small."
+    )
+    if _adjusted(shown):
+        text += (
+            " “Adjusted” fractions are those for which the classifier, by what it is known to confuse, would be "
+            "expected to answer what it answered (expectation maximization, Saerens et al. 2002); the measured fractions "
+            "and their intervals are not adjusted."
         )
-    return text + "; the classifier's own error is not included."
+    return text
+
+
+def _adjusted(shown: Shown) -> bool:
+    return bool(shown.seen.table["fraction_adjusted"].notna().any())
 
 
 def whole_in_words(measured: Measurement) -> str:

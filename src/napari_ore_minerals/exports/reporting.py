@@ -220,6 +220,7 @@ def _one(
     shown = replace(
         Shown.of(mineral_map, (measured,), grains=grains, micrograph=micrograph),
         doubts=(*doubts, WITHOUT_GRAINS) if problem else doubts,
+        erring="" if reference is None else reference.what,
         made_of=_mark(sha256, made_of.asked_in_words(asked, reference), grains, micrograph),
         result_sha256=sha256,
     )

@@ -57,6 +57,8 @@ class Shown:
         Which of `measured` belongs to the map: the plane that is shown.
     doubts : tuple of str
         Further reasons to mind, beyond what was found in measuring.
+    erring : str
+        Pictures on which it is known how the classifier errs, of `maps.adjusting.Reference`; empty where it is not.
     result_sha256, made_of : str
         Of the run record of the result, and of all that a report is made of, see `exports.made_of`; empty where it
         is made of what is on the screen.
@@ -73,6 +75,7 @@ class Shown:
     pooled: pd.DataFrame | None = None
     view: int = -1
     doubts: tuple[str, ...] = ()
+    erring: str = ""
     result_sha256: str = ""
     made_of: str = ""
 
@@ -160,6 +163,7 @@ def facts(shown: Shown) -> dict[str, str]:
         "fractions of": ", ".join(name for name, counts in zip(names, seen.whole, strict=True) if counts),
         "regions": parts,
         "intervals from": blocks,
+        "classifier's error from": shown.erring,
         "grains": _grains_in_words(shown),
         "result sha256": shown.result_sha256,
         "made of": shown.made_of,

@@ -161,6 +161,7 @@ def _written(shown: OnScreen, path: Path, overwrite: bool) -> str:
     """Write; nothing of Qt or napari."""
     from napari_ore_minerals.exports.formats import WITHOUT_PHOTOGRAPH, export_readable
     from napari_ore_minerals.exports.shown import Shown
+    from napari_ore_minerals.widgets.measure_figures import Cards
 
     request, groups = shown.figures.request, shown.figures.groups
     what = Shown.of(
@@ -174,7 +175,8 @@ def _written(shown: OnScreen, path: Path, overwrite: bool) -> str:
     if request.grains is not None:
         doubts = (*doubts, OUT_OF_DATE) if shown.grains_out_of_date else doubts
         what = replace(what, painted=shown.grains_painted)
-    what = replace(what, doubts=doubts)
+    reference = Cards().reference(what.mineral_map)
+    what = replace(what, doubts=doubts, erring="" if reference is None else reference.what)
     if len(request.results) > 1:
         view = [one is shown.result for one in request.results].index(True)
         what = replace(what, pooled=groups[-1].table, view=view, doubts=(*doubts, *groups[-1].warnings))

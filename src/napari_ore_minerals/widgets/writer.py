@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,5 +68,7 @@ def shown_layer(data: Any, metadata: Mapping[str, Any], name: str) -> Shown:
         raise ResultError(f"{name} is no minerals layer of this program: classify a picture first.")
     mineral_map = scaled(found, metadata)
     labels = np.asarray(data).reshape(mineral_map.grid.shape)
-    measured = measure(mineral_map, Asked(labels), Cards().reference(mineral_map))
-    return Shown.of(mineral_map, (measured,), labels=labels)
+    reference = Cards().reference(mineral_map)
+    measured = measure(mineral_map, Asked(labels), reference)
+    erring = "" if reference is None else reference.what
+    return replace(Shown.of(mineral_map, (measured,), labels=labels), erring=erring)
