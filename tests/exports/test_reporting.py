@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -21,10 +23,12 @@ from napari_ore_minerals.errors import OptionError, PictureError
 from napari_ore_minerals.exports import made_of
 from napari_ore_minerals.exports.formats import FORMATS, Format, export
 from napari_ore_minerals.exports.names import names_of, titles_of
-from napari_ore_minerals.exports.reporting import ReportOptions
+from napari_ore_minerals.exports.reporting import Reported, ReportOptions
+from napari_ore_minerals.exports.summing_up import summary_of
 from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.images.pixels import ReadOptions, Window
 from napari_ore_minerals.maps.files import read_result, write_result
+from napari_ore_minerals.maps.measuring import measure
 from napari_ore_minerals.maps.records import PictureRecord
 
 
@@ -229,6 +233,30 @@ def test_a_summary_always_covers_the_pictures_of_the_command(
     assert "PS-1.png" in (results / "summary-minerals-2.html").read_text(encoding="utf-8")
     assert report_classified(folders[:1], grains=False, overwrite=False, quiet=True) == 0
     assert "summary-minerals.html is of an earlier command" in capsys.readouterr().err
+
+
+def test_a_summary_shows_what_is_to_be_minded_of_its_pictures_and_of_pooling(results: Path) -> None:
+    folders = [results / f"PS-{number}.png.oremap" for number in range(2)]
+    assert call("report", *folders, "--formats", "html,csv", "--out", results / "out") == 0
+    page = (results / "out" / "summary-minerals.html").read_text(encoding="utf-8")
+    assert "2 pictures say little of how pictures differ" in page
+    alone = (results / "out" / "PS-1-minerals.html").read_text(encoding="utf-8")
+    minded = re.findall("Mind: (.*?)[.]</p>", alone)
+    assert minded
+    assert all(note in page for note in minded)
+    assert "(PS-0.png, PS-1.png)" in page
+    table = pd.read_csv(results / "out" / "summary-minerals.csv")
+    assert table["notes"].iloc[-1].startswith("2 pictures say little")
+    assert minded[-1] in html.escape(table["notes"][0])
+
+
+def test_notes_of_many_pictures_are_short(results: Path) -> None:
+    measured = measure(map_of(patches(1)))
+    many = [
+        Reported(Path(f"{number}.oremap"), measured=replace(measured, name=str(number)), notes=("mind this",))
+        for number in range(12)
+    ]
+    assert "mind this (0, 1, 2, 3, 4 and 7 more)" in summary_of(many).notes
 
 
 def test_a_summary_that_exists_is_told_before_the_work(

@@ -105,7 +105,8 @@ def write_reports(
     output: Output = "paths",
 ) -> int:
     """Write reports of results and, for several, a summary; returns the exit code."""
-    from napari_ore_minerals.exports.reporting import report_steps, summary_paths, write_summaries
+    from napari_ore_minerals.exports.reporting import report_steps
+    from napari_ore_minerals.exports.summing_up import summary_paths, write_summaries
 
     reference = reference_for(model)
     place = options.out or folders[0].parent

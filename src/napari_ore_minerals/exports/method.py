@@ -128,7 +128,7 @@ def _beside(shown: Shown) -> str:
     if _adjusted(shown):
         text += (
             " “Adjusted” fractions are those for which the classifier, by what it is known to confuse, would be "
-            "expected to answer what it answered (expectation maximization, Saerens et al. 2002); the measured fractions "
+            "expected to answer what it answered (expectation maximization, Saerens et al. 2002); measured fractions "
             "and their intervals are not adjusted."
         )
     return text

@@ -7,21 +7,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import pandas as pd
-
 from napari_ore_minerals.errors import OptionError, OreMineralsError, PictureError, ResultError
 from napari_ore_minerals.exports import made_of
 from napari_ore_minerals.exports.formats import WITHOUT_PHOTOGRAPH, export_readable, format_of
-from napari_ore_minerals.exports.names import ENDING, SUMMARY, names_of, titles_of
-from napari_ore_minerals.exports.shown import Shown, facts
-from napari_ore_minerals.exports.summary import Summary, write_summary
-from napari_ore_minerals.exports.tables import long_table
+from napari_ore_minerals.exports.names import names_of, titles_of
+from napari_ore_minerals.exports.shown import Shown, facts, notes
 from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.images.pixels import ReadOptions
 from napari_ore_minerals.maps.files import read_result
 from napari_ore_minerals.maps.grains import grain_map_steps
 from napari_ore_minerals.maps.measuring import Asked, Measurement, measure
-from napari_ore_minerals.maps.pooling import pool
 from napari_ore_minerals.progress import Progress, Steps, mapped
 
 if TYPE_CHECKING:
@@ -29,7 +24,6 @@ if TYPE_CHECKING:
     from napari_ore_minerals.maps.grains import GrainMap
     from napari_ore_minerals.maps.mineral_map import MineralMap
 
-SUMMARY_OF = "summary made of"
 STALE = (
     "{} kept, but made of another result or with other options: ore-minerals report --overwrite makes it anew"
 )
@@ -84,6 +78,8 @@ class Reported:
         That were written, or kept.
     measured : Measurement or None
     facts : dict of str
+    notes : tuple of str
+        What speaks against trusting the figures.
     notices : tuple of str
         What was done without.
     problem : str
@@ -94,6 +90,7 @@ class Reported:
     files: tuple[Path, ...] = ()
     measured: Measurement | None = None
     facts: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     problem: str = ""
 
@@ -136,62 +133,6 @@ def report_steps(folders: Sequence[Path], options: ReportOptions, choose: Choice
         if (yield Progress(1, 1, "results", name, update=one)):
             break
     return found
-
-
-def write_summaries(reported: Sequence[Reported], folder: Path, options: ReportOptions) -> tuple[Path, ...]:
-    """Write what was found in all results as one table, pooled rows last, in the forms that tables have.
-
-    Where exports are kept, a summary that this program wrote of something else is replaced, and one of another
-    origin is kept: the new one then has another name.
-
-    Raises
-    ------
-    ResultError
-        If a file exists and is not to be replaced, or the disk refuses.
-    """
-    summary = summary_of(reported)
-    paths = summary_paths(folder, options)
-    if options.existing == "keep":
-        paths = tuple(_free(path) for path in paths)
-    for path in paths:
-        ours = options.existing == "replace" or made_of.holds(path, made_of.SUMMARY)
-        if not (options.existing == "keep" and made_of.holds(path, summary.facts[SUMMARY_OF])):
-            write_summary(summary, path, overwrite=options.existing != "refuse" and ours)
-    return paths
-
-
-def summary_paths(folder: Path, options: ReportOptions) -> tuple[Path, ...]:
-    """Files that `write_summaries` writes."""
-    wanted = [suffix for suffix in options.suffixes if suffix in (".csv", ".xlsx", ".html")] or [".csv"]
-    return tuple(folder / f"{SUMMARY}{ENDING}{suffix}" for suffix in wanted)
-
-
-def _free(path: Path) -> Path:
-    """A name that nothing has, or a summary of this program."""
-    found, number = path, 1
-    while found.exists() and not made_of.holds(found, made_of.SUMMARY):
-        number += 1
-        found = path.with_name(f"{path.stem}-{number}{path.suffix}")
-    return found
-
-
-def summary_of(reported: Sequence[Reported]) -> Summary:
-    """Rows of each picture with its facts, pooled rows last with what is the same for all."""
-    done = [one for one in reported if one.measured is not None]
-    measured = [one.measured for one in reported if one.measured is not None]
-    notes = [f"{one.folder.name}: {one.problem}" for one in reported if one.problem]
-    parts = [long_table([found]).assign(**one.facts) for one, found in zip(done, measured, strict=True)]
-    first = done[0].facts if done else {}
-    same = {name: text for name, text in first.items() if all(one.facts.get(name) == text for one in done)}
-    try:
-        parts.append(long_table([], pool(measured)).assign(**same))
-    except OptionError as error:
-        notes.append(f"the pictures were not pooled: {error}")
-    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"measured": []})
-    links = {found.name: one.files for one, found in zip(done, measured, strict=True)}
-    parts_of = [f"{found.name} {one.facts.get('made of')}" for one, found in zip(done, measured, strict=True)]
-    told = {SUMMARY_OF: made_of.mark(made_of.SUMMARY, [*parts_of, *notes])}
-    return Summary(table.assign(**told), same | told, tuple(notes), links)
 
 
 def _one(
@@ -237,7 +178,7 @@ def _one(
         notices = (*notices, f"the photograph {shown.name} cannot be read: it is left out")
     if stale:
         problem = "; ".join(filter(None, (problem, STALE.format(", ".join(stale)))))
-    return Reported(folder, tuple(wanted), measured, facts(written), notices, problem)
+    return Reported(folder, tuple(wanted), measured, facts(written), notes(written), notices, problem)
 
 
 def _export_all(
