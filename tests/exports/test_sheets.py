@@ -15,6 +15,7 @@ from export_support import FORMULAS, shown_of, shown_of_planes
 from PIL import Image
 
 from napari_ore_minerals.errors import ResultError
+from napari_ore_minerals.exports import sheets
 from napari_ore_minerals.exports.figures import sheet_of
 from napari_ore_minerals.exports.formats import export
 from napari_ore_minerals.exports.method import citations, method
@@ -48,12 +49,38 @@ def test_the_legend_is_as_wide_as_its_longest_line() -> None:
     assert sheet_of(long, None).width > sheet_of(short, None).width + 200
 
 
-def test_pdf_is_one_page_with_facts(tmp_path: Path) -> None:
-    content = export(shown_of(minerals=FORMULAS), tmp_path / "a.pdf").read_bytes()
+@pytest.mark.parametrize("notes", [0, 40])
+def test_nothing_is_lost_on_the_pages_of_a_pdf(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, notes: int
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(sheets, "_write", lambda _figure, lines, _top: written.extend(lines))
+    shown = replace(
+        shown_of(), doubts=tuple(f"mind number {number}, {'again ' * 12}" for number in range(notes))
+    )
+    content = export(shown, tmp_path / "a.pdf").read_bytes()
+    text = " ".join(written)
+    for told in sheets.paragraphs(shown):
+        assert " ".join(told.split()).replace("- ", "-") in text.replace("- ", "-")
+    for name, fact in facts(shown).items():
+        assert f"{name}: {' '.join(fact.split())}".replace("- ", "-") in text.replace("- ", "-")
+    assert all(source in " ".join(sheets.paragraphs(shown)) for source in citations(shown))
+    assert content.count(b"/Type /Page ") + content.count(b"/Type /Page\n") <= (3 if notes else 2)
+
+
+def test_lines_have_the_room_that_there_is() -> None:
+    room = [20, 20, 20, 30, 30, 30, 30, 30]
+    lines = sheets.flowed(("grains and gangue and ore " * 4, "cells"), iter(room))
+    assert all(len(line) <= letters for line, letters in zip(lines, room, strict=False))
+    assert " ".join(" ".join(lines).split()) == ("grains and gangue and ore " * 4 + "cells")
+
+
+def test_pdf_is_one_page_with_facts_where_it_holds_all(tmp_path: Path) -> None:
+    content = export(shown_of(minerals=FORMULAS, grains=False), tmp_path / "a.pdf").read_bytes()
     assert content.startswith(b"%PDF")
     assert content.count(b"/Type /Page ") + content.count(b"/Type /Page\n") == 1
     assert b"1" * 64 in content or ("1" * 64).encode("utf-16-be") in content
-    assert export(shown_of(minerals=FORMULAS), tmp_path / "b.pdf").read_bytes() == content
+    assert export(shown_of(minerals=FORMULAS, grains=False), tmp_path / "b.pdf").read_bytes() == content
 
 
 class _Outside(HTMLParser):

@@ -53,7 +53,7 @@ FORMATS: tuple[Format, ...] = (
     Format(".json", "All tables and records (JSON)", write_json),
     Format(".geojson", "Outlines for QuPath (GeoJSON)", write_geojson),
     Format(".png", "Map with legend and scale bar (PNG)", write_png),
-    Format(".pdf", "One page (PDF)", write_pdf),
+    Format(".pdf", "Page to print (PDF)", write_pdf),
     Format(".html", "Report (HTML)", write_page),
     Format(".ome.tif", "Pixel map (OME-TIFF)", write_tiff),
     Format(".ome.zarr", "Picture and labels (OME-Zarr)", write_zarr, folder=True),

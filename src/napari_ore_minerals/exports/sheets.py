@@ -1,13 +1,15 @@
-"""Pictures to look at and to hand round: PNG with legend and scale bar, and one page of PDF."""
+"""Pictures to look at and to hand round: PNG with legend and scale bar, and a page of PDF."""
 
 from __future__ import annotations
 
+import math
 import textwrap
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from PIL.PngImagePlugin import PngInfo
 
@@ -17,6 +19,7 @@ from napari_ore_minerals.exports.shown import PROGRAM, facts, notes
 from napari_ore_minerals.plots import FAINT, INK, heading
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from matplotlib.axes import Axes
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
 _A4 = (8.27, 11.69)  # inches
 _LEFT, _WIDE = 0.07, 0.86
 _COLUMN = 0.52  # width of the left column
-_LETTERS = 92  # in a line of the small print
+_LETTERS, _WIDE_LETTERS = 92, 150  # in a line of the small print beside the plots, and below them
+_TOP, _BOTTOM, _STEP = 0.965, 0.03, 0.0102  # of the small print and its lines
 
 
 def write_png(shown: Shown, path: Path) -> None:
@@ -39,7 +43,7 @@ def write_png(shown: Shown, path: Path) -> None:
 
 
 def write_pdf(shown: Shown, path: Path) -> None:
-    """Write one page of A4: map, table, bars, method, notes and facts."""
+    """Write a page of A4: map, table, bars, method, notes and facts; what has no room goes on further pages."""
     figure = Figure(figsize=_A4, facecolor="white")
     top = _title(figure, shown)
     sheet = np.asarray(sheet_of(shown, ground_of(shown)))
@@ -50,8 +54,8 @@ def write_pdf(shown: Shown, path: Path) -> None:
     below = top - tall - 0.02
     high = min(0.3, 0.0155 * (len(shown.seen.table) + 2))
     _table(figure.add_axes((_LEFT, below - high, _COLUMN, high)), shown)
-    _plots(figure, shown, below)
-    _small_print(figure, shown, below - high - 0.015)
+    end = _plots(figure, shown, below)
+    further = _small_print(figure, shown, below - high - 0.015, end)
     about = {
         "Title": f"Minerals of {shown.name}",
         "Creator": PROGRAM,
@@ -59,12 +63,17 @@ def write_pdf(shown: Shown, path: Path) -> None:
         "CreationDate": None,
     }
     about["Subject"] = "; ".join(f"{name}: {text}" for name, text in facts(shown).items())
-    with mpl.rc_context({"pdf.fonttype": 42}), path.open("xb") as file:
-        FigureCanvasPdf(figure).print_pdf(file, metadata=about)
+    with (
+        mpl.rc_context({"pdf.fonttype": 42}),
+        path.open("xb") as file,
+        PdfPages(file, metadata=about) as pages,
+    ):
+        for one in (figure, *further):
+            pages.savefig(one)
 
 
-def _plots(figure: Figure, shown: Shown, top: float) -> None:
-    """Bars of areas, and below them sizes of grains, in the right column."""
+def _plots(figure: Figure, shown: Shown, top: float) -> float:
+    """Bars of areas, and below them sizes of grains, in the right column; returns where they end."""
     left, wide, high = 0.69, 0.24, 0.15
     bars = figure.add_axes((left, top - high, wide, high - 0.01))
     draw_areas(bars, shown.seen.table, shown.seen.minerals)
@@ -77,6 +86,7 @@ def _plots(figure: Figure, shown: Shown, top: float) -> None:
         axes.tick_params(labelsize=6)
         axes.xaxis.label.set_fontsize(7)
         axes.yaxis.label.set_fontsize(7)
+    return top - len(found) * high - (len(found) - 1) * 0.075 - 0.04  # with the label below the axis
 
 
 def _title(figure: Figure, shown: Shown) -> float:
@@ -114,27 +124,46 @@ def _table(axes: Axes, shown: Shown) -> None:
         axes.text(0, len(rows), f"of {seen.name}", fontsize=7, va="center", **_WRITTEN)
 
 
-def _small_print(figure: Figure, shown: Shown, top: float) -> None:
-    """Method, notes, what to cite and facts, as much of it as the page holds: what is cut off is said."""
-    told = facts(shown)
-    lines: list[str] = []
-    for text in (
+def paragraphs(shown: Shown) -> tuple[str, ...]:
+    """Method, notes, what to cite, and all facts."""
+    return (
         *method(shown),
         *(f"Note: {note}." for note in notes(shown)),
-        "Cite: " + " ".join(citations(shown)[:2]),
-        "; ".join(
-            f"{name}: {told[name]}"
-            for name in ("model sha256", "picture fingerprint", "software")
-            if name in told
-        ),
-    ):
-        lines += [*textwrap.wrap(text, _LETTERS), ""]
-    step = 0.0102
-    room = int((top - 0.03) / step)
-    if len(lines) > room:
-        lines = [*lines[: max(room - 1, 0)], "… more in the HTML report."]
+        "Cite: " + " ".join(citations(shown)),
+        "; ".join(f"{name}: {text}" for name, text in facts(shown).items()) + ".",
+    )
+
+
+def flowed(texts: Sequence[str], letters: Iterator[int]) -> list[str]:
+    """Break paragraphs into lines, with an empty one after each; each line has as many letters as there is room for."""
+    lines = []
+    for text in texts:
+        rest = " ".join(text.split())
+        while rest:
+            line = textwrap.wrap(rest, next(letters))[0]
+            lines.append(line)
+            rest = rest[len(line) :].strip()
+        lines.append("")
+        next(letters)
+    return lines[:-1]
+
+
+def _small_print(figure: Figure, shown: Shown, top: float, plots_end: float) -> list[Figure]:
+    """Write paragraphs, beside and then below the plots, and on further pages as far as they need it; returns these."""
+    room = int((top - _BOTTOM) / _STEP)
+    beside = min(room, max(0, math.ceil((top - plots_end) / _STEP)))
+    lines = flowed(paragraphs(shown), chain(repeat(_LETTERS, beside), repeat(_WIDE_LETTERS)))
+    _write(figure, lines[:room], top)
+    further, whole = [], int((_TOP - _BOTTOM) / _STEP)
+    for start in range(room, len(lines), whole):
+        further.append(Figure(figsize=_A4, facecolor="white"))
+        _write(further[-1], lines[start : start + whole], _TOP)
+    return further
+
+
+def _write(figure: Figure, lines: Sequence[str], top: float) -> None:
     for number, line in enumerate(lines):
-        figure.text(_LEFT, top - number * step, line, fontsize=6, va="top", **_WRITTEN)
+        figure.text(_LEFT, top - number * _STEP, line, fontsize=6, va="top", **_WRITTEN)
 
 
 _WRITTEN: dict[str, Any] = {"color": INK, "parse_math": False}
