@@ -7,16 +7,20 @@ import io
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from export_support import FORMULAS, shown_of, shown_of_planes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image
 
 from napari_ore_minerals.errors import ResultError
 from napari_ore_minerals.exports import sheets
-from napari_ore_minerals.exports.figures import sheet_of
+from napari_ore_minerals.exports.figures import draw_sizes, sheet_of
 from napari_ore_minerals.exports.formats import export
 from napari_ore_minerals.exports.method import citations, method
 from napari_ore_minerals.exports.shown import Shown, facts
@@ -120,6 +124,26 @@ def test_html_shows_the_fractions_of_the_table(tmp_path: Path) -> None:
     text = export(shown, tmp_path / "a.html").read_text(encoding="utf-8")
     for fraction in shown.measured[0].table["fraction"]:
         assert re.search(rf">{100 * fraction:.1f}<", text)
+
+
+@pytest.mark.parametrize(("smallest", "largest"), [(4, 9), (3, 60), (1, 900)])
+def test_sizes_have_labels_with_room_and_say_what_is_not_drawn(smallest: float, largest: float) -> None:
+    shown = shown_of()
+    diameters = np.geomspace(smallest, largest, 6)
+    frame = pd.DataFrame({"code": [1] * 6 + [3] * 4, "cut": False, "diameter_px": [*diameters, 1, 2, 3, 4]})
+    frame["area_px"], frame["diameter_um"] = frame["diameter_px"] ** 2, frame["diameter_px"] / 2
+    assert shown.grain_tables is not None
+    shown = replace(shown, grain_tables=replace(shown.grain_tables, grains=frame))
+    figure = Figure((2.4, 2))
+    canvas, axes = FigureCanvasAgg(figure), figure.subplots()
+    assert draw_sizes(axes, shown, 60) == 1
+    assert axes.get_xlabel().endswith("not drawn, fewer than 5 whole grains: gold")
+    canvas.draw()
+    low, high = axes.get_xlim()
+    labels = [text for text in axes.get_xticklabels(which="both") if low <= text.get_position()[0] <= high]
+    boxes = sorted((text.get_window_extent() for text in labels if text.get_text()), key=lambda box: box.x0)
+    assert len(boxes) >= 2
+    assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
 
 
 def test_the_method_says_what_was_done_and_nothing_else() -> None:

@@ -77,16 +77,18 @@ def _plots(figure: Figure, shown: Shown, top: float) -> float:
     left, wide, high = 0.69, 0.24, 0.15
     bars = figure.add_axes((left, top - high, wide, high - 0.01))
     draw_areas(bars, shown.seen.table, shown.seen.minerals)
-    found = [bars]
+    found, lines = [bars], 0
     if shown.grain_tables is not None:
         found.append(figure.add_axes((left, top - 2 * high - 0.075, wide, high)))
-        draw_sizes(found[-1], shown)
+        lines = draw_sizes(found[-1], shown, 44)
         heading(found[-1], "sizes of grains, by area")
     for axes in found:
         axes.tick_params(labelsize=6)
         axes.xaxis.label.set_fontsize(7)
         axes.yaxis.label.set_fontsize(7)
-    return top - len(found) * high - (len(found) - 1) * 0.075 - 0.04  # with the label below the axis
+    return (
+        top - len(found) * high - (len(found) - 1) * 0.075 - 0.04 - 0.011 * lines
+    )  # with the labels below the axis
 
 
 def _title(figure: Figure, shown: Shown) -> float:
