@@ -11,7 +11,7 @@ help:
 	@echo "make test           set up, then run all tests"
 	@echo "make test-quick     the tests that take seconds"
 	@echo "make lint           ruff and mypy"
-	@echo "make default-model  simulate, train, evaluate and write the bundled model (up to 90 minutes)"
+	@echo "make default-model  simulate, train, evaluate and write a model as the bundled one to default-model/ (up to 90 minutes)"
 	@echo "make bench          throughput, memory, import time and the real photographs, where they are"
 	@echo "make screenshots    the pictures of README and docs"
 	@echo "make docs           the documentation as a site"
@@ -44,7 +44,7 @@ format: setup
 	$(BIN)/ruff format .
 
 default-model: setup
-	$(BIN)/python -m napari_ore_minerals.learning.default_model
+	$(BIN)/python -m napari_ore_minerals.learning.default_model default-model
 
 bench: setup
 	$(BIN)/python benchmarks/import_time.py

@@ -111,10 +111,11 @@ def a_model(folder: Path, architecture: str) -> Path:
 def bare(classifier: Classifier, batch: int, batches: int) -> int:
     """Forward passes on a tensor that is ready."""
     side = classifier.card.input_px
-    tiles = torch.rand(batch, 3, side, side)
+    device = next(classifier.network.parameters()).device
+    tiles = torch.rand(batch, 3, side, side, device=device)
     with (
         torch.inference_mode(),
-        torch.autocast("cpu", torch.bfloat16, enabled=classifier.precision == "bf16"),
+        torch.autocast(device.type, torch.bfloat16, enabled=classifier.precision == "bf16"),
     ):
         for _ in range(batches):
             classifier.network(tiles)

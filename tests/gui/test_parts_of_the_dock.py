@@ -137,6 +137,8 @@ def test_the_table_keeps_unclassified_apart(qtbot: Any) -> None:
     assert float(table.item(pyrite, 2).text()) == pytest.approx(
         100 * gathered_areas.loc["pyrite", "fraction_of_picture"], abs=0.06
     )
+    gold = gathered_areas.loc["gold", "fraction_of_picture"]
+    assert gathered_areas.loc["pyrite", "fraction_of_picture"] > 3 * gold, "the confidence is the evidence"
     counted = table.item(pyrite, 3).text()
     assert counted == "1 (100 %)", "the other cell is unclear, and the rest was not processed"
     unclassified = [table.item(table.rowCount() - 2, column).text() for column in range(4)]

@@ -159,7 +159,17 @@ DAMAGE = {
     "a truncated map": lambda folder: (folder / "heatmaps.tif").write_bytes(
         (folder / "heatmaps.tif").read_bytes()[:200]
     ),
+    "a map with bytes that no codec takes": lambda folder: overwritten(folder / "heatmaps.tif"),
 }
+
+
+def overwritten(path: Path) -> None:
+    """Overwrite the beginning of the first page's compressed data."""
+    with tifffile.TiffFile(path) as tiff:
+        start = tiff.pages[0].dataoffsets[0]
+    content = bytearray(path.read_bytes())
+    content[start : start + 20] = b"\xff" * 20
+    path.write_bytes(bytes(content))
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

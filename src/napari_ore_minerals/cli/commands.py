@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _DEFAULTS = ClassifyOptions()
 _Count = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=100_000))]
 _Scale = Annotated[float, Parameter(validator=validators.Number(gt=0))]
+_Seed = Annotated[int, Parameter(validator=validators.Number(gte=0, lt=2**31))]
 _Side = Annotated[int, Parameter(validator=validators.Number(gte=64, lte=16_384))]
 
 app = App(
@@ -97,7 +98,7 @@ def view(picture: Path | None = None, /, *, sample: bool = False) -> int:
 
 @app.command
 def simulate(
-    *, out: Path, count: _Count = 10, seed: int = 0, height_px: _Side = 1024, width_px: _Side = 1024
+    *, out: Path, count: _Count = 10, seed: _Seed = 0, height_px: _Side = 1024, width_px: _Side = 1024
 ) -> int:
     """Write simulated reflected-light micrographs and their exact masks.
 

@@ -262,7 +262,7 @@ def _read_tiff(path: Path, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
                     f"{path} is {series.dtype} {series.shape}, its run.json says {dtype.__name__} {shape}"
                 )
             return np.ascontiguousarray(series.asarray())
-    except (OSError, ValueError, IndexError, KeyError) as error:
+    except (OSError, ValueError, IndexError, KeyError, RuntimeError) as error:  # codecs raise the last one
         if isinstance(error, ResultError):
             raise
         raise ResultError(f"{path} cannot be read: {error}") from error
