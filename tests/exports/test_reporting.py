@@ -257,6 +257,9 @@ def test_notes_of_many_pictures_are_short(results: Path) -> None:
         for number in range(12)
     ]
     assert "mind this (0, 1, 2, 3, 4 and 7 more)" in summary_of(many).notes
+    each = [replace(one, notes=tuple(f"{one.folder} {number}" for number in range(10))) for one in many]
+    assert len(summary_of(each).notes) == 51
+    assert "70 more notes stand in the reports of the pictures" in summary_of(each).notes
 
 
 def test_a_summary_that_exists_is_told_before_the_work(

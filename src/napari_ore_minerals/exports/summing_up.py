@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from napari_ore_minerals.exports.reporting import Reported, ReportOptions
 
 SUMMARY_OF = "summary made of"
-MOST_NAMES = 5
+MOST_NAMES, MOST_NOTES = 5, 50
 FEW = (
     "{} pictures say little of how pictures differ: "
     f"with {FEW_PICTURES} or more the intervals of all pooled become shorter"
@@ -92,6 +93,8 @@ def _notes(done: Sequence[Reported]) -> Iterator[str]:
             pictures.setdefault(note, []).append(
                 one.folder.name if one.measured is None else one.measured.name
             )
-    for note, names in pictures.items():
+    for note, names in islice(pictures.items(), MOST_NOTES):
         more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
         yield f"{note} ({', '.join(names[:MOST_NAMES])}{more})"
+    if len(pictures) > MOST_NOTES:
+        yield f"{len(pictures) - MOST_NOTES:,} more notes stand in the reports of the pictures"
