@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_ore_minerals.cli import commands
+
 PROGRAM = """
 import sys
 import napari
@@ -40,6 +42,15 @@ def test_a_picture_and_the_dock_are_shown(tmp_path: Path) -> None:
     said = view(str(tmp_path / "PS-07.png"))
     assert "layers: ['PS-07']" in said
     assert "Classify" in said
+
+
+def test_a_picture_that_is_not_there_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert commands.view(tmp_path / "gone.tif") == 1
+    said = capsys.readouterr().err
+    assert "gone.tif is not there" in said
+    assert said.count("\n") == 1
 
 
 @pytest.mark.slow

@@ -92,6 +92,9 @@ def view(picture: Path | None = None, /, *, sample: bool = False) -> int:
     """
     arguments = ["--sample"] if sample else []
     if picture is not None:
+        if not picture.exists():
+            sys.stderr.write(f"ore-minerals: {picture} is not there: name a picture, or give --sample\n")
+            return 1
         arguments.append(str(picture))
     return subprocess.call([sys.executable, "-m", "napari_ore_minerals.widgets.view", *arguments])  # noqa: S603
 
