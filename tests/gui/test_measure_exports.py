@@ -115,3 +115,20 @@ def test_exports_name_the_pictures_that_the_classifiers_error_is_from(
     _written(OnScreen(found.request.results[0], found, None), tmp_path / "a.csv", False)
     table = pd.read_csv(tmp_path / "a.csv")
     assert set(table["classifier's error from"]) == {"2 simulated pictures"}
+
+
+def test_fractions_by_grains_are_those_of_each_region(tmp_path: Path) -> None:
+    (result,) = planes(1)
+    regions = {"vein": CORNERS, "host": CORNERS + [0, 160]}
+    grains = grains_of(result)
+    codes = grains.codes.copy()
+    codes[:64, :64] = 4  # all of the vein
+    found = figures(Request((result,), regions=regions, grains=replace(grains, codes=codes)), Cards())
+    for name in ("a.csv", "a.json", "a.html"):
+        _written(OnScreen(found.request.results[0], found, None), tmp_path / name, False)
+    table = pd.read_csv(tmp_path / "a.csv").set_index(["measured", "code"])["fraction_by_grains"]
+    assert table["vein", 4] == 1.0
+    assert table["host", 4] < 0.5
+    notes = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["notes"]
+    assert any(note.startswith("the grains give other fractions") for note in notes)
+    assert "by grains %" in (tmp_path / "a.html").read_text(encoding="utf-8")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from napari_ore_minerals.maps.grains import GrainMap
     from napari_ore_minerals.maps.mineral_map import MineralMap
 
+BY_GRAINS = "fraction_by_grains"  # in tables of areas, where the grains of regions were counted
+
 
 def areas_by_grains(shown: Shown) -> pd.DataFrame:
     """Area of each mineral by the pixels of the grain map of the whole picture, and of unclassified if there is any.
@@ -74,10 +76,14 @@ def disagreement(shown: Shown) -> str:
 
     The error is the classifier's where it is known, since both are of this picture, else that of sampling.
     """
-    if shown.grains is None or not shown.grains.complete or shown.of_regions:
+    if shown.grains is None or not shown.grains.complete:
         return ""
-    by_grains = areas_by_grains(shown)
-    shares = dict(zip(by_grains["code"].astype(int), by_grains["fraction"].astype(float), strict=True))
+    column, table = "fraction", areas_by_grains(shown)
+    if shown.of_regions:  # only who measured the regions knows the grains in them
+        column, table = BY_GRAINS, shown.seen.table
+    if column not in table:
+        return ""
+    shares = dict(zip(table["code"].astype(int), table[column].astype(float), strict=True))
     off = [
         f"{row['mineral']} {shares[int(row['code'])]:.1%} against {float(row['fraction']):.1%}"
         for row in shown.seen.table.to_dict("records")

@@ -131,6 +131,7 @@ _COLUMNS = {
     "picture_low": "this picture",
     "fraction_adjusted": "adjusted %",
     "fraction_by_cells": "by cells %",
+    "fraction_by_grains": "by grains %",
     "fraction_of_ore": "of ore %",
     "area_mm2": "mm²",
     "cells": "cells",

@@ -187,7 +187,11 @@ def _written(shown: OnScreen, path: Path, overwrite: bool) -> str:
 
 def _measured(shown: OnScreen) -> tuple[Measurement, ...]:
     """Figures of the picture, of its regions, or of planes under their names, with the region where there is one."""
-    found = [(group.name, group.measured) for group in shown.figures.groups if group.measured is not None]
+    found = [
+        (group.name, replace(group.measured, table=group.table))  # with the fractions by grains
+        for group in shown.figures.groups
+        if group.measured is not None
+    ]
     regions = shown.figures.request.regions
     return tuple(
         replace(one, name=f"{name}, {one.name}" if regions and name != one.name else name)
