@@ -95,7 +95,8 @@ def test_what_can_be_done_with_a_result(
     heatmaps_are_switched(dock, viewer)
     pictures_are_followed(dock, viewer, layer)
     viewer.layers.selection.active = layer
-    labels.data_setitem((np.array([0]), np.array([1])), 5)
+    with qtbot.waitSignal(dock.teaching.followed, timeout=60 * SECONDS):
+        labels.data_setitem((np.array([0]), np.array([1])), 5)
     folder = tmp_path / "PS-07.oremap"
     dock.save(folder)
     qtbot.waitUntil(lambda: "were written" in dock.status.text(), timeout=60 * SECONDS)
