@@ -13,6 +13,7 @@ import pytest
 import zarr
 from area_support import map_of, patches
 
+from napari_ore_minerals.errors import PictureError
 from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.images.pixels import ReadOptions
 from napari_ore_minerals.maps.adjusting import Reference
@@ -24,7 +25,7 @@ from napari_ore_minerals.widgets.layers import layer_data
 from napari_ore_minerals.widgets.measure_exports import OUT_OF_DATE, OnScreen, _written
 from napari_ore_minerals.widgets.measure_figures import Cards, Request, figures
 from napari_ore_minerals.widgets.measure_source import Result, open_classified
-from napari_ore_minerals.widgets.pictures import Placement
+from napari_ore_minerals.widgets.pictures import LayerPicture, Placement
 
 CORNERS = np.array([[0, 0], [0, 128], [128, 128], [128, 0]], float)
 
@@ -63,6 +64,12 @@ def test_a_picture_with_a_damaged_chunk_is_the_one_that_was_classified(tmp_path:
     picture = Micrograph.open(tmp_path / "m.zarr", options=ReadOptions(salvage=True))
     mineral_map = replace(map_of(patches(1)), picture=PictureRecord.of(picture))
     assert open_classified(None, mineral_map, tmp_path / "m.zarr").read().finite is not None
+    layer = LayerPicture(
+        picture.read().rgb, ReadOptions(rgb=True), "m.zarr", 256, 320, None, "", None, AT_THE_CORNER
+    )  # as a result folder is opened: what cannot be read is black
+    assert open_classified(layer, mineral_map, tmp_path / "m.zarr").read().finite is not None
+    with pytest.raises(PictureError, match="is not the picture that was classified"):
+        open_classified(layer, mineral_map, None)
 
 
 def grains_of(result: Result) -> GrainMap:

@@ -15,6 +15,7 @@ from napari_ore_minerals.widgets.layers import GRAINS_KEY, MAP_KEY, MINERALS, RO
 from napari_ore_minerals.widgets.pictures import LayerPicture, Placement, picture_of, transform_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from napari.components import ViewerModel
@@ -167,28 +168,36 @@ def open_classified(
 ) -> Micrograph:
     """Open the picture of a map, in a layer or as a file; may be called from any thread.
 
+    A layer of a damaged picture holds zeros where nothing can be read, so the file is looked at too.
+
     Raises
     ------
     PictureError
         If it is not here, or is another one.
     """
+    known, other = mineral_map.picture.fingerprint, ""
+    for found in _opened(picture, path):
+        if not known or found.fingerprint() == known:
+            scale = mineral_map.um_per_px
+            return found if scale is None else found.with_scale(scale, mineral_map.um_per_px_source)
+        other = other or found.name
+    if other:
+        raise PictureError(
+            f"{other} is not the picture that was classified, or was changed since: classify it again"
+        )
+    raise PictureError(
+        f"the picture of this map, {mineral_map.picture.name}, is not in the viewer: open it over the map"
+    )
+
+
+def _opened(picture: LayerPicture | None, path: Path | None) -> Iterator[Micrograph]:
+    """Pictures that may be that of a map, the layer first; of a damaged one what is whole."""
     from napari_ore_minerals.images.micrograph import Micrograph
 
     if picture is not None:
-        found = picture.micrograph()
-    elif path is not None and path.exists():
-        found = Micrograph.open(path, options=ReadOptions(salvage=True))
-    else:
-        raise PictureError(
-            f"the picture of this map, {mineral_map.picture.name}, is not in the viewer: open it over the map"
-        )
-    known = mineral_map.picture.fingerprint
-    if known and found.fingerprint() != known:
-        raise PictureError(
-            f"{found.name} is not the picture that was classified, or was changed since: classify it again"
-        )
-    scale = mineral_map.um_per_px
-    return found if scale is None else found.with_scale(scale, mineral_map.um_per_px_source)
+        yield picture.micrograph()
+    if path is not None and path.exists():
+        yield Micrograph.open(path, options=ReadOptions(salvage=True))
 
 
 def lies_over(layer: Labels, image: Layer) -> bool:
