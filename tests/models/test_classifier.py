@@ -130,7 +130,7 @@ def test_a_device_that_is_not_there_is_named() -> None:
 def test_bf16_is_used_only_where_it_is_safe(
     monkeypatch: pytest.MonkeyPatch, answer: str, variable: str | None, expected: str
 ) -> None:
-    monkeypatch.setattr(devices, "cpu_bf16", lambda: answer)
+    monkeypatch.setattr(devices, "cpu_bf16", lambda: devices.CpuBf16(answer, 0.9))
     monkeypatch.delenv(devices.ISA_VARIABLE, raising=False)
     if variable is not None:
         monkeypatch.setenv(devices.ISA_VARIABLE, variable)
@@ -140,36 +140,40 @@ def test_bf16_is_used_only_where_it_is_safe(
 
 
 @pytest.mark.parametrize(
-    ("answer", "features", "expected"),
+    ("answer", "variable", "expected"),
     [
-        ("yes", {"avx512_bf16", "amx_bf16"}, "bf16"),
-        ("yes", {"avx512_bf16"}, "fp32"),
-        ("without AMX", {"avx512_bf16", "amx_bf16"}, "fp32"),
-        ("no", set(), "fp32"),
+        (("yes", 2.4), None, "bf16"),
+        (("yes", 1.1), None, "fp32"),
+        (("without AMX", 2.4), None, "fp32"),
+        (("without AMX", 2.4), devices.ISA_WITHOUT_AMX, "bf16"),
+        (("without AMX", 0.9), devices.ISA_WITHOUT_AMX, "fp32"),
+        (("no", 0.0), None, "fp32"),
     ],
 )
-def test_bf16_is_chosen_only_where_amx_works(
-    monkeypatch: pytest.MonkeyPatch, answer: str, features: set[str], expected: str
+def test_bf16_is_chosen_only_where_it_is_faster(
+    monkeypatch: pytest.MonkeyPatch, answer: tuple[str, float], variable: str | None, expected: str
 ) -> None:
-    monkeypatch.setattr(devices, "cpu_bf16", lambda: answer)
-    monkeypatch.setattr(devices, "_cpu_features", lambda: features)
-    monkeypatch.setenv(devices.ISA_VARIABLE, devices.ISA_WITHOUT_AMX)
+    monkeypatch.setattr(devices, "cpu_bf16", lambda: devices.CpuBf16(*answer))
+    monkeypatch.delenv(devices.ISA_VARIABLE, raising=False)
+    if variable is not None:
+        monkeypatch.setenv(devices.ISA_VARIABLE, variable)
     assert choose_precision(torch.device("cpu")) == (expected, "")
 
 
 def test_a_process_that_dies_of_bf16_is_an_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    died_with_amx = "import os; os.environ.get('ONEDNN_MAX_CPU_ISA') or os.abort(); print('bf16 works')"
+    died_with_amx = "import os; os.environ.get('ONEDNN_MAX_CPU_ISA') or os.abort(); print('bf16 works 2.5')"
     monkeypatch.setattr(devices, "_PROBE", died_with_amx)
     monkeypatch.setattr(devices, "_cpu_features", lambda: {"avx512_bf16", "amx_bf16"})
     monkeypatch.setattr(devices, "_memory_file", lambda: tmp_path / "cpu.json")
     monkeypatch.delenv(devices.ISA_VARIABLE, raising=False)
-    assert devices.cpu_bf16() == "without AMX"
+    assert devices.cpu_bf16() == ("without AMX", 2.5)
     monkeypatch.setattr(devices, "_PROBE", "raise SystemExit(1)")
-    assert devices.cpu_bf16() == "without AMX", "the answer is remembered"
+    assert devices.cpu_bf16() == ("without AMX", 2.5), "the answer is remembered"
     devices.prepare_process()
     assert os.environ[devices.ISA_VARIABLE] == devices.ISA_WITHOUT_AMX
-    (tmp_path / "cpu.json").write_text("[]")
-    assert devices.cpu_bf16() == "no"
+    for damaged in ("[]", '{"a": "yes"}', '{"a": ["yes", "fast"]}'):
+        (tmp_path / "cpu.json").write_text(damaged)
+        assert devices.cpu_bf16() == devices.NO_BF16
 
 
 def test_a_model_can_be_used_in_bf16_in_a_fresh_process(micro_model: Path) -> None:
