@@ -11,7 +11,7 @@ from napari.layers import Labels
 from napari_ore_minerals.minerals import UNCLASSIFIED
 from napari_ore_minerals.widgets.layers import GRAINS_KEY, MAP_KEY, MINERALS, labels_arguments
 from napari_ore_minerals.widgets.measure_source import placement_of_cells, result_of
-from napari_ore_minerals.widgets.overlay import forget_undo
+from napari_ore_minerals.widgets.result_layers import forget_undo
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

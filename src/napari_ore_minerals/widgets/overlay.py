@@ -1,14 +1,13 @@
-"""Overlay: the layers that show one result over a picture, also while it is being computed."""
+"""Overlay: what one result shows over a picture, also while it is being computed, and what was painted on it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Image, Labels, Points
 
-from napari_ore_minerals.minerals import UNCLASSIFIED, MineralTable
+from napari_ore_minerals.minerals import UNCLASSIFIED
 from napari_ore_minerals.widgets.hover import tell_mineral
 from napari_ore_minerals.widgets.layers import (
     CONFIDENCE,
@@ -19,25 +18,33 @@ from napari_ore_minerals.widgets.layers import (
     OWN_KEY,
     ROLE_KEY,
     SCALE_KEY,
-    confidence_arguments,
-    heatmap_arguments,
     labels_arguments,
     scaled,
 )
-from napari_ore_minerals.widgets.pictures import resized, transform_of
+from napari_ore_minerals.widgets.result_layers import (
+    add_quietly,
+    confidence_layer,
+    forget_undo,
+    heatmap_layer,
+    layers_of,
+    minerals_layer,
+    overwrite,
+    place,
+    rescaled,
+    with_colour_bar,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari.components import ViewerModel
-    from napari.layers import Layer
+    from napari.layers import Image, Labels, Layer, Points
     from numpy.typing import NDArray
 
     from napari_ore_minerals.images.tiles import TileGrid
     from napari_ore_minerals.maps.mineral_map import MineralMap
+    from napari_ore_minerals.minerals import MineralTable
     from napari_ore_minerals.widgets.pictures import Placement
-
-SAME = 1e-6  # relative difference of scales that is rounding
 
 
 class Overlay:
@@ -75,25 +82,17 @@ class Overlay:
         overlay = cls(viewer, name, mineral_map.grid, mineral_map.minerals, placement)
         overlay.map, overlay.labels = mineral_map, labels
         overlay._shown, overlay.processed = mineral_map.labels.copy(), mineral_map.processed
-        for layer in viewer.layers:
-            if layer.metadata.get(MAP_KEY) is mineral_map:
-                role = layer.metadata.get(ROLE_KEY)
-                overlay.heatmap = layer if role == HEATMAP else overlay.heatmap
-                overlay.confidence = layer if role == CONFIDENCE else overlay.confidence
+        known = layers_of(viewer, mineral_map)
+        overlay.heatmap, overlay.confidence = known.get(HEATMAP), known.get(CONFIDENCE)
         overlay._dress()
         return overlay
 
     @property
     def placement(self) -> Placement:
         """Where the picture lies; the minerals layer may have been given a scale since the run."""
-        cells = self._placement.of_cells(self.grid.stride_px)
         if self.labels is None or self.labels not in self._viewer.layers:
             return self._placement
-        factor = float(self.labels.scale[-1] / cells["scale"][-1])
-        if abs(factor - 1) < SAME:
-            return self._placement
-        transform = resized(self._placement.transform, factor) | {"units": tuple(self.labels.units)}
-        return replace(self._placement, transform=transform)
+        return rescaled(self._placement, self.labels, self.grid.stride_px)
 
     def layers(self) -> list[Layer]:
         """Return the layers that are (still) in the viewer."""
@@ -145,34 +144,37 @@ class Overlay:
         self.processed = np.zeros(self.grid.shape, np.bool_)
         if self.labels is not None:
             self.values[:] = UNCLASSIFIED
-            self._place(self.labels, placement.of_cells(self.grid.stride_px))
+            place(self.labels, placement.of_cells(self.grid.stride_px))
             self.labels.refresh()
             forget_undo(self.labels)
         if self.confidence is not None:
-            self._place(self.confidence, placement.of_cells(self.grid.stride_px))
+            place(self.confidence, placement.of_cells(self.grid.stride_px))
 
     def show(
         self, labels: NDArray[np.uint8], confidence: NDArray[np.float32], processed: NDArray[np.bool_]
     ) -> None:
-        """Show what is known so far; cells that the user painted meanwhile stay as they are.
+        """Show what is known so far, (rows, columns) each; cells that the user painted meanwhile stay as they are.
 
         Adding a layer takes napari a tenth of a second, so one call adds one layer at most.
-
-        Parameters
-        ----------
-        labels, confidence, processed : (rows, columns) arrays
         """
         self.processed = processed
         if self.labels is None:
-            self._add_labels(labels)
+            self.labels = minerals_layer(self.name, labels, self.grid, self.minerals, self.placement)
+            self._shown = labels.copy()
+            self.add(self.labels)
+            self._dress()
             return
         if self._holds(self.labels):
-            self._write(labels)
+            untouched = ~self.painted
+            self.values[untouched] = labels[untouched]
+            self._shown[untouched] = labels[untouched]
+            self.labels.refresh()
         if self.confidence is None:
-            self._add_confidence(confidence)
+            self.confidence = confidence_layer(self.name, confidence, self.grid, self.placement)
+            self.add(self.confidence, below=self.labels)
+            self._dress()
         elif self._holds(self.confidence):
-            np.asarray(self.confidence.data).reshape(self.grid.shape)[:] = confidence
-            self.confidence.refresh()
+            overwrite(self.confidence, confidence)
 
     def complete(self, mineral_map: MineralMap) -> None:
         """Show a finished map; layers that the user deleted meanwhile come back."""
@@ -199,45 +201,12 @@ class Overlay:
         if self.labels is not None:
             forget_undo(self.labels)
 
-    def _add_labels(self, labels: NDArray[np.uint8]) -> None:
-        self.labels = Labels(
-            self.placement.shaped(labels.copy()),
-            name=f"{self.name} {MINERALS}",
-            metadata={ROLE_KEY: MINERALS, MAP_KEY: None},
-            **labels_arguments(self.minerals),
-            **self.placement.of_cells(self.grid.stride_px),
-        )
-        self.labels.brush_size = 1
-        self._shown = labels.copy()
-        self.add(self.labels)
-        self._dress()
-
-    def _add_confidence(self, confidence: NDArray[np.float32]) -> None:
-        self.confidence = Image(
-            self.placement.shaped(confidence.copy()),
-            name=f"{self.name} {CONFIDENCE}",
-            metadata={ROLE_KEY: CONFIDENCE, MAP_KEY: None},
-            **confidence_arguments(),
-            **self.placement.of_cells(self.grid.stride_px),
-        )
-        self.add(self.confidence, below=self.labels)
-        self._dress()
-
     def _show_heatmap_of(self, mineral_map: MineralMap) -> None:
-        values = self.placement.shaped(mineral_map.heatmap(self.heatmap_code))
-        place = self.placement.of_cells(self.grid.stride_px / mineral_map.places_per_cell)
         if self.heatmap is not None and self.heatmap in self._viewer.layers:
-            self.heatmap.data = values
-            self._place(self.heatmap, place)
+            self.heatmap.data = self.placement.shaped(mineral_map.heatmap(self.heatmap_code))
+            place(self.heatmap, self.placement.of_cells(self.grid.stride_px / mineral_map.places_per_cell))
             return
-        self.heatmap = Image(
-            values,
-            name=f"{self.name} {HEATMAP}",
-            visible=False,
-            metadata={ROLE_KEY: HEATMAP, MAP_KEY: mineral_map},
-            **heatmap_arguments(),
-            **place,
-        )
+        self.heatmap = heatmap_layer(self.name, mineral_map, self.heatmap_code, self.placement)
         self.add(self.heatmap, below=self.labels)
         self._dress()
 
@@ -273,8 +242,7 @@ class Overlay:
             self.labels.refresh()
             forget_undo(self.labels)
         if self.confidence is not None and self._holds(self.confidence):
-            np.asarray(self.confidence.data).reshape(self.grid.shape)[:] = mineral_map.confidence
-            self.confidence.refresh()
+            overwrite(self.confidence, mineral_map.confidence)
         self.show_heatmap(self.heatmap_code)
         for layer in self.layers():
             layer.metadata[MAP_KEY] = mineral_map
@@ -319,46 +287,13 @@ class Overlay:
         for layer in self.layers():
             layer.visible = False
 
-    def _write(self, labels: NDArray[np.uint8]) -> None:
-        untouched = ~self.painted
-        self.values[untouched] = labels[untouched]
-        self._shown[untouched] = labels[untouched]
-        if self.labels is not None:
-            self.labels.refresh()
-
     def add(self, layer: Layer, *, below: Layer | None = None) -> None:
         """Put a layer into the viewer, on top or below another, without changing what is selected."""
-        layers = self._viewer.layers
-        chosen = set(layers.selection)
-        with layers.selection.events.blocker_all():  # else the layer controls are laid out three times
-            layers.insert(layers.index(below) if below in layers else len(layers), layer)
-            layers.selection = chosen
-
-    @staticmethod
-    def _place(layer: Layer, transform: dict[str, Any]) -> None:
-        before = transform_of(layer)
-        for key in ("scale", "rotate", "shear", "affine", "units", "translate"):
-            if not np.array_equal(before[key], transform[key]):
-                setattr(layer, key, transform[key])
+        add_quietly(self._viewer, layer, below=below)
 
     def _dress(self) -> None:
         if self.heatmap is not None:
-            self.heatmap.colorbar.visible = self.heatmap.colorbar.visible or self.heatmap.visible
-            self.heatmap.events.visible.connect(_show_colorbar)
+            with_colour_bar(self.heatmap)
         for layer in self.layers():
             if "get_status" not in vars(layer):
                 tell_mineral(layer, self)
-
-
-def _show_colorbar(event: Any) -> None:
-    """Give a heatmap its colour bar when it is first shown; making one takes napari a tenth of a second."""
-    if event.source.visible and not event.source.colorbar.visible:
-        event.source.colorbar.visible = True
-
-
-def forget_undo(labels: Labels) -> None:
-    """Empty the undo history, which would write old values into a new result; keeps mode and lock."""
-    mode, editable = labels.mode, labels.editable
-    for state in (True, False, editable):  # napari empties it when a layer is made uneditable
-        labels.editable = state
-    labels.mode = mode
