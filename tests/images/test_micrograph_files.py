@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -111,6 +113,12 @@ def test_alpha_that_hides_all_is_ignored_and_said(tmp_path: Path) -> None:
     assert values_of(picture.guesses, "alpha") == ["ignored"]
 
 
+def with_exif(image: Image.Image, exif: Image.Exif) -> Image.Image:
+    image.info["exif"] = exif.tobytes()
+    image.getexif()[0x0112] = exif[0x0112]
+    return image
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("form", ["png", "tif"])
 def test_orientation(orientation: int, form: str, tmp_path: Path) -> None:
@@ -125,13 +133,35 @@ def test_orientation(orientation: int, form: str, tmp_path: Path) -> None:
         tifffile.imwrite(path, COLOUR, tile=(64, 64), extratags=[(274, "H", 1, orientation, True)])
     else:
         image.save(path, exif=exif)
-    image.info["exif"] = exif.tobytes()
-    image.getexif()[0x0112] = orientation
-    upright = np.asarray(ImageOps.exif_transpose(image))
+    upright = np.asarray(ImageOps.exif_transpose(with_exif(image, exif)))
     picture = Micrograph.open(path)
     np.testing.assert_array_equal(picture.read().rgb, upright)
     np.testing.assert_array_equal(picture.read(Window(3, 11, 40, 70)).rgb, upright[3:43, 11:81])
     assert bool(values_of(picture.guesses, "orientation")) == (orientation != 1)
+
+
+@pytest.mark.parametrize("orientation", [0, *range(1, 9), 9])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_orientation_of_a_png_of_16_bits(orientation: int, channels: int, tmp_path: Path) -> None:
+    import imagecodecs
+    from PIL import ImageOps
+
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    values = COLOUR[..., :channels]
+    upright = np.asarray(ImageOps.exif_transpose(with_exif(Image.fromarray(COLOUR), exif)))[..., :channels]
+    png = imagecodecs.png_encode(np.squeeze(values.astype(np.uint16) * 257))
+    said = exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = b"eXIf" + said
+    chunk = struct.pack(">I", len(said)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    header = 8 + 25  # signature and IHDR
+    (tmp_path / "ore.png").write_bytes(png[:header] + chunk + png[header:])
+    picture = Micrograph.open(tmp_path / "ore.png")
+    np.testing.assert_array_equal(picture.read().rgb[..., :channels], upright)
+    np.testing.assert_array_equal(
+        picture.read(Window(3, 11, 40, 70)).rgb[..., :channels], upright[3:43, 11:81]
+    )
+    assert bool(values_of(picture.guesses, "orientation")) == (orientation in range(2, 9))
 
 
 def test_jpeg_orientation(tmp_path: Path) -> None:
@@ -185,6 +215,49 @@ def test_tiff_white_is_zero_and_one_bit(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         Micrograph.open(tmp_path / "bilevel.tif").read().rgb[..., 0], np.where(GREY > 127, 255, 0)
     )
+
+
+def packed(values: np.ndarray, bits: int) -> bytes:
+    """Rows of values of a few bits each, as TIFF packs them, each row filled up to whole bytes."""
+    places = (values[..., np.newaxis] >> np.arange(bits - 1, -1, -1)) & 1
+    return np.packbits(places.reshape(len(values), -1), axis=1).tobytes()
+
+
+def tiff_of_few_bits(path: Path, values: np.ndarray, bits: int, photometric: int) -> None:
+    """Write a grey TIFF of 1, 2 or 4 bits by hand, which neither tifffile nor Pillow does."""
+    data = packed(values, bits)
+    height, width = values.shape
+    entries = {256: width, 257: height, 258: bits, 259: 1, 262: photometric, 273: 8, 277: 1, 278: height}
+    entries[279] = len(data)
+    start = 8 + len(data) + len(data) % 2
+    directory = struct.pack("<H", len(entries))
+    for tag, value in sorted(entries.items()):
+        directory += struct.pack("<HHII", tag, 4, 1, value)
+    path.write_bytes(
+        struct.pack("<2sHI", b"II", 42, start) + data.ljust(start - 8, b"\0") + directory + b"\0" * 4
+    )
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+@pytest.mark.parametrize("white", [0, 1], ids=["white is zero", "black is zero"])
+@pytest.mark.parametrize("brightest", [False, True])
+def test_tiff_of_few_bits(bits: int, white: int, brightest: bool, tmp_path: Path) -> None:
+    """The file tells its depth: a dark picture stays dark, whatever its brightest value is."""
+    most = 2**bits - 1
+    values = GREY % (most + brightest)
+    tiff_of_few_bits(tmp_path / "ore.tif", values, bits, photometric=white)
+    picture = Micrograph.open(tmp_path / "ore.tif")
+    seen = values if white else most - values
+    np.testing.assert_array_equal(picture.read().rgb[..., 1], seen * (255 // most))
+    assert [guess.what for guess in picture.guesses] == ["colour"]
+
+
+def test_significant_bits_that_are_not_so_are_no_depth(tmp_path: Path) -> None:
+    """OME says 4 bits, the values go up to 255: bright stays bright."""
+    how = {"axes": "YXS", "SignificantBits": 4}
+    tifffile.imwrite(tmp_path / "o.ome.tif", COLOUR, photometric="rgb", metadata=how)
+    picture = Micrograph.open(tmp_path / "o.ome.tif")
+    np.testing.assert_array_equal(picture.read().rgb, COLOUR)
 
 
 def test_tiff_cmyk(tmp_path: Path) -> None:

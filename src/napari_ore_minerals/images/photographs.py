@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from napari_ore_minerals.errors import PictureError
 from napari_ore_minerals.images.blocks import READ_ERRORS, ArrayPlane, Plane, reason
@@ -15,6 +15,7 @@ from napari_ore_minerals.images.interpretation import Colours
 from napari_ore_minerals.images.layout import Layout
 from napari_ore_minerals.images.pixels import Guess
 from napari_ore_minerals.images.scale import UNKNOWN, Scale
+from napari_ore_minerals.images.turned import TurnedPlane
 
 FORMATS = ("PNG", "JPEG", "BMP")
 MAX_EXPANSION = 1000
@@ -60,10 +61,7 @@ def open_photograph(path: Path) -> Opened:
             check_expansion(image.width * image.height * len(image.getbands()), path.stat().st_size, name)
             guesses = _first_of_several(image)
             values, colours = _decode(image, path)
-            if image.getexif().get(EXIF_ORIENTATION, 1) != 1:
-                guesses += (
-                    Guess("orientation", "turned upright", "the EXIF orientation of the camera says so"),
-                )
+            orientation = image.getexif().get(EXIF_ORIENTATION, 1)
     except PictureError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -74,7 +72,11 @@ def open_photograph(path: Path) -> Opened:
         raise PictureError(f"{name}: is a picture damaged from its first bytes on; save it anew.") from error
     except READ_ERRORS as error:
         raise PictureError(f"{name}: is a damaged picture ({reason(error)}); save it anew.") from error
-    return Opened(ArrayPlane(values, Layout(0, 1, 2), name), colours, guesses)
+    plane: Plane = ArrayPlane(values, Layout(0, 1, 2), name)
+    if orientation in range(2, 9):
+        plane = TurnedPlane(plane, orientation)
+        guesses += (Guess("orientation", "turned upright", "the EXIF orientation of the camera says so"),)
+    return Opened(plane, colours, guesses)
 
 
 def _first_of_several(image: Image.Image) -> tuple[Guess, ...]:
@@ -85,17 +87,16 @@ def _first_of_several(image: Image.Image) -> tuple[Guess, ...]:
 
 
 def _decode(image: Image.Image, path: Path) -> tuple[NDArray[Any], Colours]:
-    """Values of shape (height, width, channels), upright, and what the channels are."""
+    """Values of shape (height, width, channels) as they lie in the file, and what the channels are."""
     if image.format == "PNG" and _png_depth(path) == 16:
         return _deep_png(image, path)
-    upright = ImageOps.exif_transpose(image)
-    has_alpha = upright.has_transparency_data
-    if upright.mode in ("1", "L", "LA") and not (has_alpha and upright.mode != "LA"):
-        values = np.asarray(upright.convert("LA" if has_alpha else "L"))
+    has_alpha = image.has_transparency_data
+    if image.mode in ("1", "L", "LA") and not (has_alpha and image.mode != "LA"):
+        values = np.asarray(image.convert("LA" if has_alpha else "L"))
         return np.atleast_3d(values), Colours("grey", alpha=1 if has_alpha else None)
-    if upright.mode == "CMYK":
-        return np.asarray(upright), Colours("cmyk")
-    values = np.asarray(upright.convert("RGBA" if has_alpha else "RGB"))
+    if image.mode == "CMYK":
+        return np.asarray(image), Colours("cmyk")
+    values = np.asarray(image.convert("RGBA" if has_alpha else "RGB"))
     return values, Colours("rgb", alpha=3 if has_alpha else None)
 
 
