@@ -285,6 +285,46 @@ def test_source_that_fails_on_one_block() -> None:
             picture.read(Window(299, 0, 2, 2))
 
 
+@pytest.mark.parametrize(
+    "error",
+    [LookupError("no such plane"), StopIteration(), type("ForeignError", (Exception,), {})("link down")],
+)
+def test_whatever_an_array_raises_is_a_sentence(error: Exception) -> None:
+    class Failing:
+        shape, dtype = (300, 300, 3), np.dtype(np.uint8)
+
+        def __getitem__(self, key: object) -> np.ndarray:
+            raise error
+
+    picture = Micrograph.from_array(Failing(), name="mosaic")
+    with pytest.raises(PictureError, match=r"^mosaic: pixels in rows 0 to 255 cannot be read \(.+\)"):
+        picture.read()
+
+
+def masked(form: str) -> object:
+    """COLOUR with a masked corner, one colour of a pixel masked, and nonsense under the mask."""
+    mask = np.zeros(COLOUR.shape, np.bool_)
+    mask[:40, :60], mask[100, 200, 1] = True, True
+    if form == "float":
+        return np.ma.MaskedArray(np.where(mask, 1e9, COLOUR / 255), mask)
+    array = np.ma.MaskedArray(np.where(mask, 77, COLOUR).astype(np.uint8), mask)
+    return da.from_array(array, chunks=(37, 64, 3)) if form == "dask" else array
+
+
+@pytest.mark.parametrize("form", ["numpy", "dask", "float"])
+def test_what_numpy_masks_is_no_data(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "MIN_BLOCK_PX", 40)
+    picture = Micrograph.from_array(masked(form))
+    there = np.ones(GREY.shape, np.bool_)
+    there[:40, :60], there[100, 200] = False, False
+    pixels = picture.read()
+    assert pixels.finite is not None
+    np.testing.assert_array_equal(pixels.finite, there)
+    np.testing.assert_array_equal(pixels.rgb, np.where(there[..., np.newaxis], COLOUR, 0))
+    assert type(pixels.rgb) is type(pixels.finite) is np.ndarray
+    assert picture.read(Window(50, 70, 40, 90)).finite is None
+
+
 class Counted:
     """An array of chunks that counts its reads."""
 

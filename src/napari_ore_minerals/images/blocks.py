@@ -122,18 +122,20 @@ class ArrayPlane:
         self._direct = isinstance(array, np.ndarray) or block_bytes > MAX_BLOCK_BYTES
 
     def read(self, window: Window) -> NDArray[Any]:
-        """Values of a window that lies inside the picture, shape (height, width, channels)."""
+        """Values of a window that lies inside the picture, shape (height, width, channels), masked as the array is."""
         top, left = window.row, window.column
         bottom, right = top + window.height, left + window.width
         if self._direct:
             return self._load(slice(top, bottom), slice(left, right))
-        values = np.empty((window.height, window.width, self.channels), self.dtype)
+        values: NDArray[Any] = np.empty((window.height, window.width, self.channels), self.dtype)
         for row, (row_from, row_to) in _touched(self._row_edges, top, bottom):
             for column, (column_from, column_to) in _touched(self._column_edges, left, right):
                 block = self._block(row, column)
                 up, down = max(top, row_from), min(bottom, row_to)
                 west, east = max(left, column_from), min(right, column_to)
                 part = block[up - row_from : down - row_from, west - column_from : east - column_from]
+                if isinstance(part, np.ma.MaskedArray) and not isinstance(values, np.ma.MaskedArray):
+                    values = values.view(np.ma.MaskedArray)
                 values[up - top : down - top, west - left : east - left] = part
         return values
 
@@ -188,10 +190,10 @@ class ArrayPlane:
 
     def _load(self, rows: slice, columns: slice) -> NDArray[Any]:
         try:
-            values = np.asarray(self._array[self._layout.key(rows, columns)])
+            values = _in_memory(self._array[self._layout.key(rows, columns)])
             if self._gone is not None and self._gone(rows, columns):
                 raise FileNotFoundError("a chunk of it is gone")
-        except READ_ERRORS as error:
+        except Exception as error:  # the array may be anybody's, and raise anything
             raise PictureError(
                 f"{self._name}: pixels in rows {rows.start} to {rows.stop - 1} cannot be read "
                 f"({reason(error)}); the picture is damaged or no longer there."
@@ -220,6 +222,14 @@ class ArrayPlane:
 def reason(error: BaseException) -> str:
     """Say in one line what a library complains about."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def _in_memory(values: Any) -> NDArray[Any]:
+    """Values of any kind of array as numpy's, with their mask if they have one."""
+    if callable(compute := getattr(values, "compute", None)):
+        values = compute()  # dask's arrays lose their mask when numpy turns them into its own
+    values = np.asanyarray(values)
+    return values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
 
 
 def _chunk_grid(array: ArrayLike, layout: Layout) -> ChunkGrid | None:

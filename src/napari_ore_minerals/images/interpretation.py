@@ -54,8 +54,9 @@ class Interpretation:
     blue_first: bool = False
 
     def pixels(self, values: NDArray[Any]) -> Pixels:
-        """Pixels of values of shape (height, width, channels)."""
+        """Pixels of values of shape (height, width, channels); what numpy masks is no data."""
         finite = self._finite(values)
+        values = np.ma.getdata(values)
         rgb = self._rgb(values, finite)
         if self.blue_first:
             rgb = rgb[..., ::-1]
@@ -66,6 +67,9 @@ class Interpretation:
 
     def _finite(self, values: NDArray[Any]) -> NDArray[np.bool_] | None:
         finite = np.ones(values.shape[:2], np.bool_)
+        if isinstance(values, np.ma.MaskedArray):
+            finite &= ~np.ma.getmaskarray(values).any(axis=2)
+            values = np.ma.getdata(values)
         if values.dtype.kind == "f":
             finite &= np.isfinite(values).all(axis=2)
         if self.colours.alpha is not None:
@@ -156,7 +160,7 @@ def interpret(
         )
     guesses: list[Guess] = []
     sampled: _Sampled | None = None
-    if plane.dtype not in (np.uint8, np.bool_) or colours.alpha is not None:
+    if not _fills_bytes(plane.dtype, colours.bits) or colours.alpha is not None:
         sampled = _sample(plane, colours)
     if colours.alpha is not None:
         colours, guess = _alpha(colours, sampled)
@@ -184,6 +188,8 @@ def _sample(plane: Plane, colours: Colours) -> _Sampled:
             visible = values[..., colours.alpha] != 0
             opaque = opaque or bool(visible.any())
         values = values[..., :wanted]
+        if isinstance(values, np.ma.MaskedArray):
+            values = values.compressed()
         if values.dtype.kind == "f":
             values = values[np.isfinite(values)]
         if values.size:
@@ -210,15 +216,18 @@ def _value_range(
                 f"{name}: bit_depth is for whole numbers, not for values of type {dtype}; {RANGE_HELP}."
             )
         return 0.0, 2.0**options.bit_depth - 1, ()
-    if colours.kind == "palette" or sampled is None or dtype.kind == "b":
-        return 0.0, 255.0, ()
-    if dtype == np.uint8:
+    if colours.kind == "palette" or sampled is None or _fills_bytes(dtype, colours.bits):
         return 0.0, 255.0, ()
     if sampled.lowest > sampled.highest:
         raise PictureError(f"{name}: none of the sampled values is a finite number; {RANGE_HELP}.")
     if dtype.kind == "f":
         return _float_range(sampled, name)
     return _integer_range(dtype, colours.bits, sampled, name)
+
+
+def _fills_bytes(dtype: np.dtype[Any], bits: int | None) -> bool:
+    """Whether 0 is black and 255 or True is white; not so where a file tells of 2 or 4 bits in bytes."""
+    return dtype == np.bool_ or (dtype == np.uint8 and (bits is None or bits >= 8))
 
 
 def _float_range(sampled: _Sampled, name: str) -> tuple[float, float, Sequence[Guess]]:
