@@ -27,7 +27,7 @@ from napari_ore_minerals.maps.files import read_result, write_result
 from napari_ore_minerals.maps.mineral_map import MineralMap
 from napari_ore_minerals.maps.predict import classify
 from napari_ore_minerals.minerals import DEFAULT_MINERALS
-from napari_ore_minerals.models import versions
+from napari_ore_minerals.models import durable, versions
 from napari_ore_minerals.models.architectures import build_network
 from napari_ore_minerals.models.card import ModelCard
 from napari_ore_minerals.models.classifier import Classifier
@@ -155,9 +155,9 @@ def test_a_disk_that_fills_up_under_the_journal(tmp_path: Path) -> None:
 
 
 class Refusing(io.FileIO):
-    """A file whose n-th write, or whose closing, fails."""
+    """A file whose n-th write, or whose closing, fails; once, or from then on."""
 
-    left = 0
+    left, lasting = 0, True
 
     def write(self, content: Any) -> int:
         self._count()
@@ -172,23 +172,60 @@ class Refusing(io.FileIO):
     @classmethod
     def _count(cls) -> None:
         cls.left -= 1
-        if cls.left == 0:
+        if cls.left == 0 or (cls.lasting and cls.left < 0):
             raise OSError(5, "Input/output error")
 
 
-@pytest.mark.fault("D2")
-def test_every_write_and_every_closing_may_fail(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Errors at fsync, rename and replace: see tests/models/test_versions.py."""
-    plain, before = Path.open, state(store)
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch) -> type[Refusing]:
+    """New files refuse."""
+    plain = Path.open
     monkeypatch.setattr(
         Path,
         "open",
         lambda path, mode="r", *a, **k: Refusing(path, "x") if mode == "xb" else plain(path, mode, *a, **k),
     )
+    monkeypatch.setattr(durable, "_BEFORE_AGAIN_S", 0.0)
+    return Refusing
+
+
+@pytest.mark.fault("D2")
+def test_a_disk_that_refuses_once_is_asked_once_more(store: ModelStore, refusing: type[Refusing]) -> None:
+    card, weights = packed(CARD, network(3))
+    refusing.lasting = False
+    for failing in range(1, 5):
+        refusing.left = failing
+        version = store.add_packed(card, weights, activate=True)
+        assert refusing.left <= 0, "it was refused"
+        assert store.current() == CurrentModel(version)
+        load_network(version.folder)
+
+
+@pytest.mark.fault("D2")
+def test_a_journal_that_is_refused_once_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused, sync = [True, False], os.fsync
+    said = Correction(picture="a" * 64, row=0, column=0, tile_px=64, stride_px=64, height_px=640,
+                      width_px=640, code=1, kind="corrected", time="t", model="0" * 64)  # fmt: skip
+
+    def once(handle: int) -> None:
+        if refused.pop(0):
+            raise OSError(5, "Input/output error")
+        refused.append(False)
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", once)
+    Journal(tmp_path).write([said])
+    assert Journal(tmp_path).read("a" * 64).corrections == (said,)
+
+
+@pytest.mark.fault("D2")
+def test_every_write_and_every_closing_may_fail(store: ModelStore, refusing: type[Refusing]) -> None:
+    """Errors at fsync, rename and replace: see tests/models/test_versions.py."""
+    before, refusing.lasting = state(store), True
     card, weights = packed(CARD, network(3))
     told: list[str] = []
     for failing in range(1, 20):
-        Refusing.left = failing
+        refusing.left = failing
         try:
             store.add_packed(card, weights)
         except ModelError as error:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from napari_ore_minerals.errors import DatasetError
 from napari_ore_minerals.minerals import Mineral, MineralTable
-from napari_ore_minerals.models.durable import replace_synced
+from napari_ore_minerals.models.durable import once_more, replace_synced
 
 from .corrections import Cell, Correction, merged
 from .log_lines import append_lines
@@ -64,6 +64,11 @@ class Lessons(NamedTuple):
 
     note: PictureNote | None = None
     corrections: tuple[Correction, ...] = ()
+
+    @property
+    def minerals(self) -> tuple[Mineral, ...]:
+        """What the codes of the corrections mean; empty where nothing was noted."""
+        return () if self.note is None else self.note.minerals
 
 
 def snapshot(folder: Path, note: PictureNote, corrections: Iterable[Correction]) -> Path:
@@ -161,7 +166,7 @@ class Journal:
         try:
             with self._lock:
                 self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                append_lines(path, lines)
+                once_more(lambda: append_lines(path, lines))
         except OSError as error:
             raise DatasetError(
                 f"corrections could not be written to {path} ({error.strerror or error}): they are kept in "

@@ -1,22 +1,49 @@
-"""Files that are on the disk when their name is: written, synced, then renamed."""
+"""Files that are on the disk when their name is: written, synced, then renamed.
+
+A disk on a network or a wobbly cable may refuse once and not again: what it could not do is done once more.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 WINDOWS = os.name == "nt"
 _BUSY = {5, 32, 33}  # Windows: refused or in use, mostly by a virus scanner that lets go soon
 _WAITS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 0.8)
 _FULL_SYNC = 51  # fcntl.F_FULLFSYNC of macOS, where fsync alone may stop at the disk's own cache
+_PASSING = {errno.EIO, getattr(errno, "ESTALE", errno.EIO), errno.ETIMEDOUT}
+_BEFORE_AGAIN_S = 0.05
+Done = TypeVar("Done")
+
+
+def once_more(act: Callable[[], Done]) -> Done:
+    """Do something with the disk, and do it again if it is refused for a reason that may have passed."""
+    try:
+        return act()
+    except OSError as error:
+        if error.errno not in _PASSING:
+            raise
+    time.sleep(_BEFORE_AGAIN_S)
+    return act()
 
 
 def write_synced(path: Path, content: bytes) -> None:
     """Write a file that must not exist and wait until the disk has it."""
+    if path.exists():
+        raise FileExistsError(errno.EEXIST, "there is something already", str(path))
+    once_more(lambda: _write_anew(path, content))
+
+
+def _write_anew(path: Path, content: bytes) -> None:
+    """Write a file from its beginning: pages that could not be written once are not written by a second sync."""
+    path.unlink(missing_ok=True)
     with path.open("xb") as file:
         file.write(content)
         file.flush()
@@ -37,6 +64,10 @@ def sync_folder(folder: Path) -> None:
     """Wait until the disk knows the names in a folder."""
     if WINDOWS:  # cannot open a folder; its rename is durable by itself
         return
+    once_more(lambda: _sync_folder(folder))
+
+
+def _sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -67,7 +98,7 @@ def _patient(rename: Callable[[Path, Path], None], source: Path, target: Path) -
     """Rename; on Windows again for up to 2.4 s while another program holds a file for a moment."""
     for wait_s in (*_WAITS_S, None):
         try:
-            rename(source, target)
+            once_more(lambda: rename(source, target))
             return
         except OSError as error:
             if wait_s is None or not WINDOWS or getattr(error, "winerror", None) not in _BUSY:
