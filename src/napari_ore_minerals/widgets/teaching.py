@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
-import numpy as np
 from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_ore_minerals.errors import DatasetError
 from napari_ore_minerals.learning.journal import Lessons
-from napari_ore_minerals.learning.lesson import Lesson, stroke
-from napari_ore_minerals.learning.painted_results import taught_already
+from napari_ore_minerals.learning.lesson import Lesson
 from napari_ore_minerals.learning.refit import with_minerals
-from napari_ore_minerals.maps.places import follows_other_pictures
 from napari_ore_minerals.widgets.diary import Diary, note_of
 from napari_ore_minerals.widgets.layer_watch import LayerWatch
-from napari_ore_minerals.widgets.layers import OWN_KEY
 from napari_ore_minerals.widgets.messages import MapKey
 from napari_ore_minerals.widgets.outline import show_outline
+from napari_ore_minerals.widgets.taught_result import TaughtResult, others_taught
 from napari_ore_minerals.widgets.view_of_cells import go_to_cell
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from numpy.typing import NDArray
 
     from napari_ore_minerals.images.tiles import TileGrid
     from napari_ore_minerals.learning.corrections import Cell, Correction
@@ -37,10 +32,6 @@ if TYPE_CHECKING:
     from napari_ore_minerals.widgets.overlay import Overlay
 
 SETTLE_MS = 120  # after a stroke, before it is looked at
-FEWEST_OTHERS = 2  # pictures that were taught, for the next one to follow them before anything is said of it
-USES_OTHERS = (
-    "what was taught on other pictures counts here too: untick “map follows” for the model's own answer"
-)
 
 
 class Teaching(QObject):  # type: ignore[misc]
@@ -73,12 +64,7 @@ class Teaching(QObject):  # type: ignore[misc]
         self._follow = True
         self._complaint, self._unknown = "", False
         self._asked: dict[int, tuple[ReferenceType[Overlay], Lesson]] = {}
-        self._followed: WeakKeyDictionary[Overlay, Lesson] = (
-            WeakKeyDictionary()
-        )  # lesson of the map that is shown
-        self._shown: WeakKeyDictionary[Overlay, MineralMap] = WeakKeyDictionary()
-        self._lessons: WeakKeyDictionary[Overlay, Lesson] = WeakKeyDictionary()
-        self._seen: WeakKeyDictionary[Overlay, NDArray[np.uint8]] = WeakKeyDictionary()
+        self._results: WeakKeyDictionary[Overlay, TaughtResult] = WeakKeyDictionary()
         self._said: dict[tuple[str, str, TileGrid], Lessons] = {}  # of each picture, model and grid
         self._touched: dict[Cell, int] = {}
         self._watch = LayerWatch(self._painted, self._touch, self.undo, self.redo)
@@ -94,12 +80,14 @@ class Teaching(QObject):  # type: ignore[misc]
     @property
     def lesson(self) -> Lesson | None:
         """What was said of the result that is looked at; None while there is no finished one."""
+        result = self._result
+        return None if result is None else result.lesson
+
+    @property
+    def _result(self) -> TaughtResult | None:
         overlay = self.overlay
-        if overlay is None or overlay not in self._lessons:
-            return None
-        lesson = self._lessons[overlay]
-        known = (lesson.base, self._shown.get(overlay))
-        return lesson if any(overlay.map is one for one in known) else None
+        result = None if overlay is None else self._results.get(overlay)
+        return result if overlay is not None and result is not None and result.is_of(overlay.map) else None
 
     @property
     def corrections(self) -> tuple[Correction, ...]:
@@ -129,10 +117,10 @@ class Teaching(QObject):  # type: ignore[misc]
             self.seen_in_review, self._complaint = frozenset(), ""
             self.overlay, self._touched = overlay, {}
         self._watch.turn_to(None if overlay is None else overlay.labels)
-        lesson = self.lesson
-        if lesson is None and overlay is not None and overlay.map is not None:
+        result = self._result
+        if result is None and overlay is not None and overlay.map is not None:
             self._begin(overlay, overlay.map)
-        elif overlay is not None and lesson is not None and self._behind(overlay, lesson):
+        elif result is not None and result.behind:
             self.ask()
         self.changed.emit()
 
@@ -174,8 +162,7 @@ class Teaching(QObject):  # type: ignore[misc]
 
     def take_over(self, lessons: Lessons) -> None:
         """Use corrections of an earlier session."""
-        minerals = () if lessons.note is None else lessons.note.minerals
-        self._step(lambda lesson: lesson.with_older(lessons.corrections, minerals))
+        self._step(lambda lesson: lesson.with_older(lessons.corrections, lessons.minerals))
 
     def jump_to(self, cell: Cell) -> None:
         """Move the view to a cell."""
@@ -195,31 +182,19 @@ class Teaching(QObject):  # type: ignore[misc]
 
     def take_strokes(self) -> None:
         """Look at what was painted since the last time."""
-        overlay, lesson = self.overlay, self.lesson
-        if overlay is None or lesson is None or not overlay.fits:
+        overlay, result = self.overlay, self._result
+        if overlay is None or result is None or not overlay.fits:
             return
-        values, touched, self._touched = overlay.values, self._touched, {}
-        found = stroke(self._seen[overlay], values, lesson.minerals)
-        same = {
-            cell: code
-            for cell, code in touched.items()
-            if code in lesson.minerals.codes and values[cell] == code
-        }
-        self._seen[overlay] = values.copy()
-        if found.unknown:
-            cells = sum(found.unknown.values())
-            labels = ", ".join(map(str, sorted(found.unknown)))
-            self.failed.emit(
-                f"label {labels} is no mineral: {cells} cell{'s' if cells != 1 else ''} painted with it "
-                f"{'are' if cells != 1 else 'is'} not learnt from. Choose a mineral in the table, or add one"
-            )
-        after = lesson.say(same | found.said, blank=found.blank)
+        lesson, (touched, self._touched) = result.lesson, (self._touched, {})
+        after, complaint = result.painted(overlay.values, touched)
+        if complaint:
+            self.failed.emit(complaint)
         if after is not lesson:
-            if self._unknown and not found.unknown:
+            if self._unknown and not complaint:
                 self.settled.emit()
             self._take(after)
             self.ask()
-        self._unknown = bool(found.unknown) or (self._unknown and after is lesson)
+        self._unknown = bool(complaint) or (self._unknown and after is lesson)
 
     def close(self) -> None:
         """Write down what was painted last, and listen no more."""
@@ -234,9 +209,10 @@ class Teaching(QObject):  # type: ignore[misc]
     def _step(self, step: Callable[[Lesson], Lesson]) -> None:
         """Take one step with what was painted before it, and show it."""
         self.take_strokes()
-        overlay, lesson = self.overlay, self.lesson
-        if overlay is None or lesson is None:
+        overlay, result = self.overlay, self._result
+        if overlay is None or result is None:
             return
+        lesson = result.lesson
         try:
             after = step(lesson)
         except (DatasetError, KeyError) as error:
@@ -244,83 +220,48 @@ class Teaching(QObject):  # type: ignore[misc]
             return
         if after is not lesson and overlay.fits:
             self._take(after)
-            self._show(self._at_once(lesson, after))
+            self._show(result.at_once(overlay, lesson))
             self.ask()
 
     def _take(self, lesson: Lesson) -> None:
         """Make a lesson the present one: written down, framed on the map, and followed."""
-        overlay, older = self.overlay, self.lesson
-        if overlay is None or older is None:
+        overlay, result = self.overlay, self._result
+        if overlay is None or result is None:
             return
-        self._lessons[overlay] = lesson
+        older, result.lesson = result.lesson, lesson
         self._said[_key(lesson.base)] = Lessons(note_of(lesson), lesson.corrections)
         self.diary.write(older, lesson)
         show_outline(self._viewer, overlay, lesson.said.keys())
         self.changed.emit()
 
-    def _at_once(self, before: Lesson, after: Lesson) -> MineralMap:
-        """The map to show until it follows: cells that nothing is said of any more are as the model had them."""
-        if self.overlay is None or self.overlay.map is None or after.minerals != before.minerals:
-            return with_minerals(after.base, after.minerals)
-        labels = self.overlay.values.copy()
-        for cell in (before.said.keys() | before.blank) - (after.said.keys() | after.blank):
-            labels[cell] = after.base.labels[cell]
-        return replace(self.overlay.map, labels=labels)
-
     def _take_map(self, answer: Followed) -> None:
         """Show a map that follows; one that was overtaken by a stroke is shown too, or none would be while painting."""
         asked = self._asked.pop(answer.job, None)
-        for job in [job for job in self._asked if job < answer.job]:
-            del self._asked[job]
-        overlay, lesson = self.overlay, self.lesson
-        if asked is None or overlay is None or lesson is None or asked[0]() is not overlay:
+        self._asked = {job: one for job, one in self._asked.items() if job > answer.job}
+        overlay, result = self.overlay, self._result
+        if asked is None or overlay is None or result is None or asked[0]() is not overlay:
             return
+        lesson = result.lesson
         if not self._follow or asked[1].base is not lesson.base or asked[1].minerals != lesson.minerals:
             return
-        self._followed[overlay] = asked[1]
+        result.followed = asked[1]
         self._show(answer.mineral_map)
         self.followed.emit(overlay.map)
         if asked[1] is lesson:
             self.proposed.emit(answer.next_cell)
 
-    def _behind(self, overlay: Overlay, lesson: Lesson) -> bool:
-        """Whether the map that is shown does not follow all that was said."""
-        shown = self._followed.get(overlay, Lesson.of(lesson.base))
-        return (shown.corrections, shown.minerals) != (lesson.corrections, lesson.minerals)
-
     def _show(self, mineral_map: MineralMap) -> None:
         """Write a map with what was said onto the layers; strokes that were not looked at yet stay."""
-        overlay, lesson = self.overlay, self.lesson
-        if overlay is None or lesson is None or not overlay.fits:
-            return
-        model, before = mineral_map.labels.copy(), overlay.values.copy()
-        for cell in lesson.said.keys() | lesson.blank:
-            model[cell] = lesson.base.labels[cell]
-        warnings = lesson.base.warnings
-        if follows_other_pictures(mineral_map):
-            warnings = (*warnings, USES_OTHERS)
-        if said := len(lesson.said):
-            warnings = (*warnings, f"{said} cell{'s were' if said != 1 else ' was'} taught by hand")
-        shown = replace(mineral_map, labels=lesson.answers(mineral_map.labels), warnings=warnings)
-        seen = self._seen[overlay]
-        overlay.follow(shown, model, seen)
-        self._shown[overlay] = shown
-        for layer in overlay.layers():
-            layer.metadata[OWN_KEY] = lesson.base
-        self._seen[overlay] = np.where(before == seen, overlay.values, seen).astype(np.uint8)
-        if (before != seen).any():
+        overlay, result = self.overlay, self._result
+        if overlay is not None and result is not None and overlay.fits and result.show(overlay, mineral_map):
             self._settle.start()
 
     def _begin(self, overlay: Overlay, mineral_map: MineralMap) -> None:
         """Begin a lesson; a run whose process had to be killed cannot tell which picture it was of."""
         if not mineral_map.picture.fingerprint:
             return
-        own = None if overlay.labels is None else overlay.labels.metadata.get(OWN_KEY)
-        again, others = taught_already(mineral_map, own), self._taught_with(mineral_map)
-        self._lessons[overlay] = Lesson.of(mineral_map, after=others) if again is None else again
-        if again is not None:
-            self._shown[overlay], self._followed[overlay] = mineral_map, again
-        self._seen[overlay] = mineral_map.labels.copy()
+        others = others_taught([one.lesson for one in self._results.values()], mineral_map)
+        result = self._results[overlay] = TaughtResult(overlay, mineral_map, others)
         self._watch.teach()
         self.take_strokes()
         if carried := self._said.get(_key(mineral_map)):
@@ -332,23 +273,8 @@ class Teaching(QObject):  # type: ignore[misc]
         except DatasetError as error:
             self.failed.emit(str(error))
             return
-        lesson = self._lessons[overlay]
-        if (
-            lesson.with_older(found.corrections, () if found.note is None else found.note.minerals)
-            is not lesson
-        ):
+        if result.lesson.with_older(found.corrections, found.minerals) is not result.lesson:
             self.offered.emit(found)
-
-    def _taught_with(self, mineral_map: MineralMap) -> list[Lesson]:
-        """Lessons of other pictures with the same model; none where they are too few to go by."""
-        model, picture = mineral_map.model.weights_sha256, mineral_map.picture.fingerprint
-        others = {
-            one.base.picture.fingerprint: one
-            for one in self._lessons.values()
-            if one.said and one.base.model.weights_sha256 == model
-        }
-        others.pop(picture, None)
-        return list(others.values()) if len(others) >= FEWEST_OTHERS else []
 
     def _not_followed(self, sentence: str) -> None:
         if sentence != self._complaint:
