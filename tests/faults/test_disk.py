@@ -23,9 +23,10 @@ from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.learning.checkpoints import replace_file
 from napari_ore_minerals.learning.corrections import Correction
 from napari_ore_minerals.learning.journal import Journal
-from napari_ore_minerals.maps.files import read_result, write_result
+from napari_ore_minerals.maps.files import read_result, result_folder, write_result
 from napari_ore_minerals.maps.mineral_map import MineralMap
 from napari_ore_minerals.maps.predict import classify
+from napari_ore_minerals.maps.whole import whole_file, whole_folder
 from napari_ore_minerals.minerals import DEFAULT_MINERALS
 from napari_ore_minerals.models import durable, versions
 from napari_ore_minerals.models.architectures import build_network
@@ -37,6 +38,7 @@ from napari_ore_minerals.models.versions import CurrentModel, ModelStore
 
 CARD = ModelCard(name="m", architecture="ore_swin_micro", minerals=DEFAULT_MINERALS.minerals, input_px=32)
 POINTS = 20
+LONG_NAMES = ["a b", "日本語 🪨", "矿" * 75, "x矿" * 60, "🪨" * 60, "x" * 240]
 posix = pytest.mark.skipif(os.name == "nt", reason="limits and permissions of POSIX")
 
 
@@ -360,10 +362,25 @@ def test_a_store_may_lie_anywhere(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.fault("D13")
-@pytest.mark.parametrize("name", ["a b", "日本語 🪨", "x" * 240])
+@pytest.mark.parametrize("name", LONG_NAMES)
 def test_results_may_lie_anywhere(tmp_path: Path, mineral_map: MineralMap, name: str) -> None:
-    found = read_result(write_result(mineral_map, tmp_path / name))
-    np.testing.assert_array_equal(found.labels, mineral_map.labels)
+    """Names may have 255 bytes, and a letter of other scripts has up to 4."""
+    folder = result_folder(tmp_path / name)
+    for overwrite in (False, True):
+        found = read_result(write_result(mineral_map, folder, overwrite=overwrite))
+        np.testing.assert_array_equal(found.labels, mineral_map.labels)
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+@pytest.mark.fault("D13")
+@pytest.mark.parametrize("name", LONG_NAMES)
+def test_files_of_any_name_are_written(tmp_path: Path, name: str) -> None:
+    with whole_file(tmp_path / f"{name}.csv") as staging:
+        assert staging.name.endswith(".csv")
+        staging.write_bytes(b"a,b")
+    with whole_folder(tmp_path / name, mark="mark") as folder:
+        (folder / "mark").touch()
+    assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}.csv"}
 
 
 def test_what_these_tests_use_bites(tmp_path: Path) -> None:

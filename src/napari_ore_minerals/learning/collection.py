@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from pydantic import ValidationError
 
 from napari_ore_minerals.errors import DatasetError, ResultError
 from napari_ore_minerals.minerals import MineralTable
+from napari_ore_minerals.models.durable import hidden_beside
 
 from .dataset import TileSamples
 from .dataset_record import RECORD_NAME, DatasetRecord, Making, read_record
@@ -112,7 +112,7 @@ class TileDataset:
         """
         if (self.folder / RECORD_NAME).exists() and not overwrite:
             raise ResultError(f"{self.folder} holds a dataset: choose another place, or ask to overwrite it")
-        staging = self.folder.parent / f".{self.folder.name[:80]}-{uuid.uuid4().hex}"
+        staging = hidden_beside(self.folder)
         try:
             staging.mkdir(parents=True)
             self.write_into(staging)

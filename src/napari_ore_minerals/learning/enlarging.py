@@ -6,7 +6,6 @@ import hashlib
 import io
 import os
 import shutil
-import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,6 +18,7 @@ import torch
 from PIL import Image
 
 from napari_ore_minerals.errors import DatasetError, ResultError
+from napari_ore_minerals.models.durable import hidden_beside
 from napari_ore_minerals.progress import Progress, Steps
 
 from .augmentation import PAPER_SIX, Batch, Transform
@@ -85,7 +85,7 @@ def augmented_steps(dataset: TileDataset, out: Path, copies: int = 1, *, seed: i
         )
     if out.exists():
         raise ResultError(f"{out} exists: choose another place")
-    staging = out.absolute().parent / f".{out.name[:80]}-{uuid.uuid4().hex}"
+    staging = hidden_beside(out.absolute())
     try:
         (staging / PICTURES_FOLDER).mkdir(parents=True)
         made = yield from _written_steps(dataset, tiles, staging, copies, seed)

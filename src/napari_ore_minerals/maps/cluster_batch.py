@@ -28,13 +28,14 @@ from napari_ore_minerals.maps.picture_tasks import (
 )
 from napari_ore_minerals.maps.records import ClassifyOptions
 from napari_ore_minerals.models.card import read_card
+from napari_ore_minerals.models.durable import beginning
 from napari_ore_minerals.progress import Progress, Steps
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 _POLL_SECONDS = 0.5
-_LEFT_OVER = re.compile(r"\.(.{1,80})-(?:older-)?[0-9a-f]{32}", re.DOTALL)  # as `maps.files` calls them
+_LEFT_OVER = re.compile(r"\.(.{1,80})-(?:older-)?[0-9a-f]{32}", re.DOTALL)  # `models.durable`
 
 
 @dataclass(frozen=True)
@@ -260,7 +261,7 @@ def _sweep(folders: Iterable[Path]) -> None:
     """Remove what killed writers left of result folders that are there now; nobody may be writing them."""
     begins: dict[Path, set[str]] = {}
     for folder in folders:
-        begins.setdefault(folder.parent, set()).add(folder.name[:80])
+        begins.setdefault(folder.parent, set()).add(beginning(folder.name))
     for parent, names in begins.items():
         for found in parent.glob(".*"):
             left = _LEFT_OVER.fullmatch(found.name)

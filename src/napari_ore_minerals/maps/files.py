@@ -26,6 +26,7 @@ from napari_ore_minerals.maps.mineral_map import MineralMap
 from napari_ore_minerals.maps.overlay import write_overlay
 from napari_ore_minerals.maps.records import ModelRecord, PictureRecord, RunRecord
 from napari_ore_minerals.minerals import Mineral, MineralTable
+from napari_ore_minerals.models.durable import hidden_beside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,7 +107,7 @@ def write_result(
         raise ResultError(f"{folder} exists: choose another place, or ask to overwrite it")
     if folder.exists() and not (folder / RUN_NAME).is_file():
         raise ResultError(f"{folder} is no result of this program and is not overwritten")
-    staging = folder.parent / f".{folder.name[:80]}-{uuid.uuid4().hex}"
+    staging = hidden_beside(folder)
     try:
         staging.mkdir(parents=True)
         _write_files(mineral_map, staging, micrograph)
@@ -225,7 +226,7 @@ def _put_in_place(staging: Path, folder: Path) -> None:
     if not folder.exists():
         os.rename(staging, folder)
         return
-    older = folder.parent / f".{folder.name[:80]}-older-{uuid.uuid4().hex}"
+    older = hidden_beside(folder, "older-")
     os.rename(folder, older)
     try:
         os.rename(staging, folder)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from napari_ore_minerals.errors import OreMineralsError, ResultError
-from napari_ore_minerals.models.durable import rename_synced, sync, sync_folder
+from napari_ore_minerals.models.durable import ending, hidden_beside, rename_synced, sync, sync_folder
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def whole_folder(folder: Path, *, mark: str, overwrite: bool = False) -> Iterato
         raise ResultError(f"{folder} exists: choose another place, or ask to overwrite it")
     if folder.exists() and not (folder / mark).is_file():
         raise ResultError(f"{folder} holds no {mark}, so it is not of this program and is not overwritten")
-    staging = folder.parent / f".{folder.name[:80]}-{uuid.uuid4().hex}"
+    staging = hidden_beside(folder)
     try:
         staging.mkdir(parents=True)
         yield staging
@@ -68,7 +68,7 @@ def whole_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     path = Path(path)
     if path.exists() and not (overwrite and path.is_file()):
         raise ResultError(f"{path} exists: choose another name, or ask to overwrite it")
-    staging = path.parent / f".{uuid.uuid4().hex}-{path.name[-80:]}"
+    staging = path.parent / f".{uuid.uuid4().hex}-{ending(path.name)}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield staging
@@ -89,7 +89,7 @@ def whole_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 def _put_in_place(staging: Path, folder: Path) -> None:
     """Rename the finished folder to its name, with an older one out of the way until it is there."""
-    older = folder.parent / f".{folder.name[:80]}-older-{uuid.uuid4().hex}"
+    older = hidden_beside(folder, "older-")
     if folder.exists():
         os.rename(folder, older)
     try:

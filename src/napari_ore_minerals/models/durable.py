@@ -20,7 +20,23 @@ _WAITS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 0.8)
 _FULL_SYNC = 51  # fcntl.F_FULLFSYNC of macOS, where fsync alone may stop at the disk's own cache
 _PASSING = {errno.EIO, getattr(errno, "ESTALE", errno.EIO), errno.ETIMEDOUT}
 _BEFORE_AGAIN_S = 0.05
+_NAME_BYTES = 80  # of the 255 that file systems allow; a letter takes up to 4
 Done = TypeVar("Done")
+
+
+def beginning(name: str) -> str:
+    """Return as much of a name as fits into a longer one, whatever its script."""
+    return name.encode("utf-8", "ignore")[:_NAME_BYTES].decode("utf-8", "ignore")
+
+
+def ending(name: str) -> str:
+    """Return as much of the end of a name, with what tells its kind, as fits into a longer one."""
+    return name.encode("utf-8", "ignore")[-_NAME_BYTES:].decode("utf-8", "ignore")
+
+
+def hidden_beside(path: Path, note: str = "") -> Path:
+    """Return a hidden name that nobody has, beside a file or folder that is being written."""
+    return path.parent / f".{beginning(path.name)}-{note}{uuid.uuid4().hex}"
 
 
 def once_more(act: Callable[[], Done]) -> Done:

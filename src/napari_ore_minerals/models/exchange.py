@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import uuid
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from napari_ore_minerals.errors import ModelError
 
 from .card import CARD_NAME, MAX_CARD_BYTES, ModelCard, parse_card, read_card
-from .durable import sync, sync_folder
+from .durable import hidden_beside, sync, sync_folder
 from .store import (
     MAX_MEMORY_BYTES,
     MEMORY_NAME,
@@ -69,7 +68,7 @@ def export_model(folder: Path, archive: Path) -> Path:
     memory = read_memory(Path(folder), card)
     if archive.exists():
         raise ModelError(f"{archive} exists: choose another name")
-    fresh = archive.parent / f".{archive.name[:80]}-{uuid.uuid4().hex}"
+    fresh = hidden_beside(archive)
     try:
         with fresh.open("xb") as file:
             with ZipFile(file, "w") as zipped:
