@@ -124,18 +124,16 @@ def test_grains_of_the_whole_picture_are_said_to_be_so_where_regions_are_measure
 def test_grains_that_disagree_with_the_map_are_told() -> None:
     shown = shown_of()
     assert shown.grains is not None
-    table = shown.seen.table.assign(picture_low=np.nan, picture_high=np.nan)
+    table = shown.seen.table.assign(picture_low=0.0, picture_high=1.0)
     shares = areas_by_grains(shown).set_index("code")["fraction"]
     same = table.assign(fraction=[shares[code] for code in table["code"]])
     assert disagreement(replace(shown, measured=(replace(shown.seen, table=same),))) == ""
-    for off, told in ((0.009, False), (0.05, True), (0.2, True)):
+    for off, half_width, wanted in ((0.009, 0.0, False), (0.05, 0.03, True), (0.05, 0.06, False)):
         fraction = same["fraction"] + [off, *[0.0] * (len(same) - 1)]
-        moved = same.assign(fraction=fraction, low=fraction - 0.03, high=fraction + 0.03)
-        known = moved.assign(picture_low=fraction - 0.1, picture_high=fraction + 0.1)
-        for one, wanted in ((moved, told), (known, off > 0.1)):
-            found = notes(replace(shown, measured=(replace(shown.seen, table=one),)))
-            assert any("the grains give other fractions" in note for note in found) is wanted
-            assert any("arsenopyrite" in note and "against" in note for note in found) is wanted
+        one = same.assign(fraction=fraction, relative_accuracy=100 * half_width / fraction)
+        found = notes(replace(shown, measured=(replace(shown.seen, table=one),)))
+        assert any("the grains give other fractions" in note for note in found) is wanted
+        assert any("arsenopyrite" in note and "against" in note for note in found) is wanted
 
 
 def test_the_legend_of_grains_has_their_fractions(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from napari_ore_minerals import __version__
 from napari_ore_minerals.errors import OptionError
 from napari_ore_minerals.exports.grain_areas import disagreement
+from napari_ore_minerals.maps.grain_areas import with_grains
 from napari_ore_minerals.maps.grain_tables import GrainTables, grain_tables
 from napari_ore_minerals.maps.measuring import Measurement, measure
 from napari_ore_minerals.maps.places import follows, said_by_user
@@ -140,9 +141,12 @@ class Shown:
         if labels is not None:
             known = np.isin(labels, mineral_map.minerals.codes)
             shown = replace(mineral_map, labels=np.where(known, labels, UNCLASSIFIED).astype(np.uint8))
+        if not measured:
+            measured = (measure(shown),)
+            measured = measured if grains is None else with_grains(measured, grains, shown)
         return cls(
             mineral_map=shown,
-            measured=measured or (measure(shown),),
+            measured=measured,
             grains=grains,
             grain_tables=None if grains is None else grain_tables(grains),
             micrograph=micrograph,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
+from napari_ore_minerals.maps.grain_areas import BY_GRAINS
 from napari_ore_minerals.minerals import UNCLASSIFIED
-from napari_ore_minerals.widgets.measure_figures import BY_GRAINS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

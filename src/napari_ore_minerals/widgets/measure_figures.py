@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
-
-import numpy as np
-import pandas as pd
 
 from napari_ore_minerals.errors import OptionError
 from napari_ore_minerals.maps.adjusting import Reference
-from napari_ore_minerals.maps.measuring import TOGETHER, Asked, Measurement, measure, measure_regions
+from napari_ore_minerals.maps.grain_areas import with_grains
+from napari_ore_minerals.maps.measuring import Asked, Measurement, measure, measure_regions
 from napari_ore_minerals.maps.pooling import FEW_PICTURES, pool
 from napari_ore_minerals.maps.regions import coverage_of_polygon
-from napari_ore_minerals.minerals import UNCLASSIFIED
 from napari_ore_minerals.models.card import read_card
 from napari_ore_minerals.models.versions import ModelStore
 from napari_ore_minerals.widgets.model_chooser import bundled_models
@@ -21,6 +18,8 @@ from napari_ore_minerals.widgets.model_chooser import bundled_models
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
     from napari_ore_minerals.maps.grains import GrainMap
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from napari_ore_minerals.widgets.measure_source import Result
 
 ALL_PLANES = "all planes"
-BY_GRAINS = "fraction_by_grains"
 
 
 @dataclass(frozen=True)
@@ -124,8 +122,6 @@ def figures(request: Request, cards: Cards) -> Figures:
         raise OptionError("there is no result to measure: classify a picture first")
     several = len(request.results) > 1
     groups = _planes(request, cards) if several else _regions(request, request.results[0], cards)
-    if request.grains is not None:
-        groups = tuple(_with_grains(group, request, request.grains) for group in groups)
     return Figures(request, request.results[0].mineral_map.minerals, groups)
 
 
@@ -133,10 +129,14 @@ def _measured(request: Request, result: Result, cards: Cards) -> tuple[Measureme
     mineral_map = result.mineral_map
     asked = Asked(result.labels, without=request.without)
     reference = cards.reference(mineral_map)
-    if not request.regions:
-        return (measure(mineral_map, asked, reference),)
     coverages = {name: coverage_of_polygon(mineral_map, to) for name, to in request.regions.items()}
-    return measure_regions(mineral_map, coverages, asked, reference)
+    if coverages:
+        found = measure_regions(mineral_map, coverages, asked, reference)
+    else:
+        found = (measure(mineral_map, asked, reference),)
+    if request.grains is None:
+        return found
+    return with_grains(found, request.grains, replace(mineral_map, labels=result.labels), coverages)
 
 
 def _regions(request: Request, result: Result, cards: Cards) -> tuple[Group, ...]:
@@ -162,32 +162,3 @@ def _group(measured: Measurement, name: str = "") -> Group:
         f"grains of about {measured.grain_px:.0f} px"
     )
     return Group(name or measured.name, measured.table, note, measured.warnings, measured)
-
-
-def _with_grains(group: Group, request: Request, grains: GrainMap) -> Group:
-    """Add the share of each mineral by counting pixels of grains."""
-    of_regions = list(request.regions) if group.name == TOGETHER else [group.name]
-    mask = None
-    if request.regions:
-        mask = np.zeros(grains.codes.shape, bool)
-        for name in of_regions:
-            if name in request.regions:
-                mask |= _inside(grains, request.regions[name])
-    counts = np.bincount((grains.codes if mask is None else grains.codes[mask]).ravel(), minlength=256)
-    codes = group.table["code"].to_numpy(int)
-    whole = sum(
-        int(counts[code]) for code in (*grains.minerals.codes, UNCLASSIFIED) if code not in request.without
-    )
-    shares = [
-        counts[code] / whole if whole and code not in request.without else np.nan for code in codes.tolist()
-    ]
-    table = group.table.assign(**{BY_GRAINS: shares})
-    return Group(group.name, table, group.note, group.warnings, group.measured)
-
-
-def _inside(grains: GrainMap, corners: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Values of a grain map whose middle lies in a polygon."""
-    from skimage.draw import polygon2mask
-
-    mask: NDArray[np.bool_] = polygon2mask(grains.codes.shape, corners / grains.factor - 0.5)
-    return mask

@@ -9,8 +9,8 @@ from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTableWidget, QTableWidgetItem
 
+from napari_ore_minerals.maps.grain_areas import BY_GRAINS
 from napari_ore_minerals.minerals import UNCLASSIFIED
-from napari_ore_minerals.widgets.measure_figures import BY_GRAINS
 from napari_ore_minerals.widgets.mineral_table import SWATCH_PX, swatch
 
 if TYPE_CHECKING:
