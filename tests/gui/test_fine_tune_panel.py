@@ -207,12 +207,16 @@ def test_too_little_to_learn_from_is_said_before_a_click(new_panel: Callable[...
 def test_earlier_pictures_are_learnt_from_as_long_as_their_files_are_there(
     new_panel: Callable[..., FineTunePanel], plain: Lesson, tmp_path: Path, qtbot: Any
 ) -> None:
-    """A file that is gone, and one that was saved again with other pixels, stand in nobody's way."""
-    journal = Journal(tmp_path / "corrections")
-    for kind in ("there", "gone", "saved again"):
-        path = tmp_path / f"{kind}.png"
-        Image.fromarray(np.full((384, 512, 3), 40 + len(kind), np.uint8)).save(path)
-        fingerprint = Micrograph.open(path).fingerprint()
+    """A file that is gone, and one that was saved again with other pixels, stand in nobody's way.
+
+    The viewer shows a photograph as it lies in its file, whatever its orientation.
+    """
+    journal, turned = Journal(tmp_path / "corrections"), Image.Exif()
+    turned[274] = 6
+    for kind in ("there", "gone", "saved again", "turned"):
+        path, pixels = tmp_path / f"{kind}.png", np.full((384, 512, 3), 40 + len(kind), np.uint8)
+        Image.fromarray(pixels).save(path, exif=turned if kind == "turned" else None)
+        fingerprint = Micrograph.from_array(pixels).fingerprint()
         if kind == "gone":
             path.unlink()
         elif kind == "saved again":
@@ -228,9 +232,9 @@ def test_earlier_pictures_are_learnt_from_as_long_as_their_files_are_there(
     qtbot.waitUntil(panel.others.isVisible, timeout=20 * SECONDS)
     assert len(told) == 1
     assert told[0].startswith("saved again is not learnt from: its file gives other pixels")
-    assert panel.others.text() == "and on 1 earlier picture (2 cells)"
+    assert panel.others.text() == "and on 2 earlier pictures (4 cells)"
     assert panel.plan is not None
-    assert (panel.plan.corrections, len(panel.plan.notes)) == (18, 2)
+    assert (panel.plan.corrections, len(panel.plan.notes)) == (20, 3)
     panel.others.setChecked(False)
     assert panel.plan.corrections == 16
 

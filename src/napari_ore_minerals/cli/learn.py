@@ -84,7 +84,7 @@ def register(app: App, models_app: App) -> None:
 
 def _corrected_picture(path: Path) -> CorrectedPicture:
     """Open a picture with its corrections; `DatasetError` if the file does not tell which picture it is."""
-    from napari_ore_minerals.images.micrograph import Micrograph
+    from napari_ore_minerals.learning.as_taught import open_as_taught
     from napari_ore_minerals.learning.corrected_tiles import CorrectedPicture
     from napari_ore_minerals.learning.journal import read_corrections
     from napari_ore_minerals.learning.painted_results import painted_corrections
@@ -96,7 +96,7 @@ def _corrected_picture(path: Path) -> CorrectedPicture:
             f"{path} does not tell where its picture lies: corrections of a picture without a file can be learnt "
             "in the dock only"
         )
-    micrograph = Micrograph.open(Path(found.note.path))
+    micrograph = open_as_taught(Path(found.note.path), found.note.picture)
     if found.note.um_per_px is not None:
         micrograph = micrograph.with_scale(found.note.um_per_px, found.note.um_per_px_source)
     return CorrectedPicture(micrograph, found.corrections, MineralTable.of(found.note.minerals))

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from napari_ore_minerals.errors import OreMineralsError
+from napari_ore_minerals.errors import DatasetError, OreMineralsError
 from napari_ore_minerals.learning.fine_tune_options import MEASURED_TILES
 from napari_ore_minerals.learning.journal import snapshot
 from napari_ore_minerals.minerals import MineralTable
@@ -176,14 +176,12 @@ def why_not_from_file(note: PictureNote) -> str:
 
 @lru_cache(maxsize=1024)
 def _why_not(path: str, fingerprint: str, _changed_ns: int, _bytes: int) -> str:
-    from napari_ore_minerals.images.micrograph import Micrograph
+    from napari_ore_minerals.learning.as_taught import OTHER_PIXELS, open_as_taught
 
     try:
-        same = Micrograph.open(Path(path)).fingerprint() == fingerprint
+        open_as_taught(Path(path), fingerprint)
+    except DatasetError:
+        return OTHER_PIXELS
     except (OreMineralsError, OSError) as error:
         return str(error)
-    return (
-        ""
-        if same
-        else "its file gives other pixels than were taught: it was saved again, turned, or is a stack"
-    )
+    return ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
@@ -135,9 +136,9 @@ class Learner:
     def _opened(self, task: Learn, lesson: PictureLesson) -> Micrograph:
         if lesson.path is None and task.open_picture is not None:
             return self._remote(task.job, task.open_picture)
-        from napari_ore_minerals.images.micrograph import Micrograph
+        from napari_ore_minerals.learning.as_taught import open_as_taught
 
-        micrograph = Micrograph.open(lesson.path or lesson.name)
+        micrograph = open_as_taught(lesson.path or Path(lesson.name), lesson.corrections[0].picture)
         if lesson.um_per_px is None:
             return micrograph
         return micrograph.with_scale(lesson.um_per_px, "as when it was corrected")
