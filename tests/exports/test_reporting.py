@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import zarr
@@ -28,7 +29,7 @@ from napari_ore_minerals.exports.summing_up import summary_of
 from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.images.pixels import ReadOptions, Window
 from napari_ore_minerals.maps.files import read_result, write_result
-from napari_ore_minerals.maps.measuring import measure
+from napari_ore_minerals.maps.measuring import TOGETHER, Asked, measure
 from napari_ore_minerals.maps.records import PictureRecord
 
 
@@ -146,6 +147,30 @@ def test_what_needs_no_photograph_is_written_where_it_cannot_be_read(
     notes = json.loads((results / "PS-0-minerals.json").read_text(encoding="utf-8"))["notes"]
     assert any(note.startswith("grains were asked for") for note in notes)
     assert any("photograph was not here or could not be read" in note for note in notes)
+
+
+def test_regions_have_their_own_figures(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, mask = results / "PS-0.png.oremap", tmp_path / "regions.png"
+    height, width = read_result(one).grid.height_px, read_result(one).grid.width_px
+    values = np.zeros((height, width), np.uint8)
+    values[: height // 2], values[height // 2 :, : width // 2] = 1, 2
+    Image.fromarray(values).save(mask)
+    assert call("report", one, "--region", mask, "--formats", "csv,html,json", "--grains") == 0
+    table = pd.read_csv(results / "PS-0-minerals.csv")
+    assert list(dict.fromkeys(table["measured"])) == ["region 1", "region 2", TOGETHER]
+    for column in ("fraction", "fraction_by_grains"):
+        assert table.groupby("measured")[column].sum().tolist() == pytest.approx([1] * 3)
+    capsys.readouterr()
+    assert call("areas", one, "--region", mask, "--json") == 0
+    measured = json.loads(capsys.readouterr().out)["measured"]
+    told = [row["fraction"] for part in measured for row in part["areas"]]
+    assert table["fraction"].tolist() == pytest.approx(told)
+    marks = {made_of.asked_in_words(Asked(), None, path) for path in (None, mask, one / "run.json")}
+    assert len(marks) == 3
+    assert call("report", results, "--region", mask) == 1
+    assert "--region is for one result, 3 were named" in capsys.readouterr().err
 
 
 def test_what_cannot_be_is_said_at_once(results: Path, capsys: pytest.CaptureFixture[str]) -> None:

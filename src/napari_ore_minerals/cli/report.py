@@ -30,6 +30,7 @@ def report(  # noqa: PLR0913 - a command's flags
     grains: bool = False,
     of: Literal["picture", "ore"] = "picture",
     without: tuple[str, ...] = (),
+    region: Path | None = None,
     model: str | None = None,
     pictures: Path | None = None,
     overwrite: bool = False,
@@ -54,6 +55,9 @@ def report(  # noqa: PLR0913 - a command's flags
     without
         Names of further minerals, or "unclassified", to leave out of what fractions are of; may be given several
         times.
+    region
+        Shapes saved by napari as CSV, or a mask picture of the same size; each shape or value is a region. For
+        one result.
     model
         Whose card says how it errs: a model folder, the number of a version of yours, or "bundled"; by default
         the model that made the map, if it is here.
@@ -69,11 +73,14 @@ def report(  # noqa: PLR0913 - a command's flags
     folders = list({os.path.abspath(folder): folder for folder in result_folders(results)}.values())
     if not folders:
         return fail("no result folders (.oremap) were found in what was named")
+    if region is not None and len(folders) > 1:
+        return fail(f"--region is for one result, {len(folders)} were named")
     options = ReportOptions(
         suffixes=suffixes_of(formats),
         grains=grains,
         out=out,
         pictures=pictures,
+        regions=region,
         existing="replace" if overwrite else "refuse",
     )
     output: Output = "json" if json_output else "paths"

@@ -44,13 +44,14 @@ def result_sha256(folder: Path) -> str:
         raise ResultError(f"{folder / RUN_NAME} cannot be read: {error.strerror or error}") from error
 
 
-def asked_in_words(asked: Asked, reference: Reference | None) -> str:
-    """What was measured and how the model errs, in a text that is the same for the same."""
+def asked_in_words(asked: Asked, reference: Reference | None, regions: Path | None = None) -> str:
+    """What was measured, in which file of regions, and how the model errs, in a text that is the same for the same."""
     erring = ""
     if reference is not None:
         numbers = b"".join(one.tobytes() for one in (reference.answers, reference.spread, reference.pictures))
         erring = f"{reference.what} {hashlib.sha256(numbers).hexdigest()}"
-    return f"without {sorted(asked.without)}; {erring}"
+    within = "" if regions is None else f"; regions {hashlib.sha256(regions.read_bytes()).hexdigest()}"
+    return f"without {sorted(asked.without)}; {erring}{within}"
 
 
 def holds(path: Path, text: str) -> bool:

@@ -13,10 +13,11 @@ from napari_ore_minerals.exports.formats import WITHOUT_PHOTOGRAPH, export_reada
 from napari_ore_minerals.exports.names import names_of, titles_of
 from napari_ore_minerals.exports.shown import Shown, facts, notes
 from napari_ore_minerals.images.micrograph import Micrograph
-from napari_ore_minerals.images.pixels import ReadOptions
 from napari_ore_minerals.maps.files import read_result
+from napari_ore_minerals.maps.grain_areas import with_grains
 from napari_ore_minerals.maps.grains import grain_map_steps
-from napari_ore_minerals.maps.measuring import Asked, Measurement, measure
+from napari_ore_minerals.maps.measuring import Asked, Measurement, measure, measure_regions
+from napari_ore_minerals.maps.region_files import read_regions
 from napari_ore_minerals.progress import Progress, Steps, mapped
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ STALE = (
     "{} kept, but made of another result or with other options: ore-minerals report --overwrite makes it anew"
 )
 WITHOUT_GRAINS = "grains were asked for and could not be found without the photograph"
-SALVAGED = ReadOptions(salvage=True)  # what is damaged is left out, as it was in classifying
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class ReportOptions:
         Folder; None for that of each result.
     pictures : Path or None
         Folder of the photographs, where they were moved.
+    regions : Path or None
+        File of shapes or mask, see `maps.region_files`: each region is measured, and all together; for one result.
     existing : "refuse", "keep" or "replace"
         What to do with exports that are there; to keep those that were made of something else is a problem.
     """
@@ -53,6 +55,7 @@ class ReportOptions:
     grains: bool = False
     out: Path | None = None
     pictures: Path | None = None
+    regions: Path | None = None
     existing: Literal["refuse", "keep", "replace"] = "refuse"
 
     def __post_init__(self) -> None:
@@ -77,6 +80,7 @@ class Reported:
     files : tuple of Path
         That were written, or kept.
     measured : Measurement or None
+        Of the picture, or of all its regions together.
     facts : dict of str
     notes : tuple of str
         What speaks against trusting the figures.
@@ -119,7 +123,14 @@ def report_steps(folders: Sequence[Path], options: ReportOptions, choose: Choice
     -------
     list of Reported
         In the order of the results; when sent True, of those that are finished.
+
+    Raises
+    ------
+    OptionError
+        If regions are to be measured in more than one result.
     """
+    if options.regions is not None and len(folders) != 1:
+        raise OptionError(f"regions are of one picture, {len(folders)} results were named: name one")
     names = names_of(folders, options.out)
     found: list[Reported] = []
     for folder, name, title in zip(folders, names, titles_of(folders), strict=True):
@@ -147,7 +158,12 @@ def _one(
     mineral_map, sha256 = read_result(folder), made_of.result_sha256(folder)
     micrograph, notices = find_picture(mineral_map, options.pictures)
     asked, reference = choose(mineral_map)
-    measured = measure(mineral_map, replace(asked, name=asked.name or title), reference)
+    asked = replace(asked, name=asked.name or title)
+    regions = {} if options.regions is None else read_regions(mineral_map, options.regions)
+    if regions:
+        measured = measure_regions(mineral_map, regions, asked, reference)
+    else:
+        measured = (measure(mineral_map, asked, reference),)
     grains, problem = None, ""
     if options.grains:
         try:
@@ -155,14 +171,16 @@ def _one(
         except PictureError as error:
             problem = f"{notices[0] if notices else error}; grains cannot be found without it"
             notices = ()
-        if grains is not None and not grains.complete:
-            return None
+        if grains is not None:
+            if not grains.complete:
+                return None
+            measured = with_grains(measured, grains, mineral_map, regions)
     doubts = () if micrograph is not None else (WITHOUT_PHOTOGRAPH,)
     shown = replace(
-        Shown.of(mineral_map, (measured,), grains=grains, micrograph=micrograph),
+        Shown.of(mineral_map, measured, grains=grains, micrograph=micrograph),
         doubts=(*doubts, WITHOUT_GRAINS) if problem else doubts,
         erring="" if reference is None else reference.what,
-        made_of=_mark(sha256, made_of.asked_in_words(asked, reference), grains, micrograph),
+        made_of=_mark(sha256, made_of.asked_in_words(asked, reference, options.regions), grains, micrograph),
         result_sha256=sha256,
     )
     wanted = [
@@ -178,7 +196,7 @@ def _one(
         notices = (*notices, f"the photograph {shown.name} cannot be read: it is left out")
     if stale:
         problem = "; ".join(filter(None, (problem, STALE.format(", ".join(stale)))))
-    return Reported(folder, tuple(wanted), measured, facts(written), notes(written), notices, problem)
+    return Reported(folder, tuple(wanted), measured[-1], facts(written), notes(written), notices, problem)
 
 
 def _export_all(
@@ -224,7 +242,7 @@ def find_picture(
         if not path.exists():
             continue
         try:
-            found = Micrograph.open(path, um_per_px=mineral_map.um_per_px, options=SALVAGED)
+            found = Micrograph.open(path, um_per_px=mineral_map.um_per_px, options=record.answers.salvaging())
             if found.fingerprint() == record.fingerprint:
                 return found, ()
             why = f"{path} is not the photograph that was classified, or was changed since"
