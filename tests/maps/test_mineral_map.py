@@ -17,10 +17,12 @@ from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.images.pixels import Window
 from napari_ore_minerals.images.tiles import TileGrid
 from napari_ore_minerals.maps.areas import areas
+from napari_ore_minerals.maps.checks import PictureCheck, check_scale
 from napari_ore_minerals.maps.mineral_map import EvidenceSum, MineralMap, label_cells
 from napari_ore_minerals.maps.predict import CellUpdate, classify, classify_steps, plan
 from napari_ore_minerals.maps.records import ClassifyOptions
 from napari_ore_minerals.minerals import DEFAULT_MINERALS
+from napari_ore_minerals.models.card import read_card
 from napari_ore_minerals.models.classifier import Classifier, Evidence
 
 
@@ -346,6 +348,45 @@ def test_exposures_that_cannot_be_classified_are_told(
     assert any("same answer everywhere" in warning for warning in mapped.warnings)
 
 
+def field(value: int, tiles: int = 12) -> np.ndarray:
+    """(tiles, 64, 64, 3) tiles of one brightness with a little noise."""
+    noise = np.random.default_rng(8).normal(0, 2, (tiles, 64, 64, 3))
+    return np.clip(value + noise, 0, 255).astype(np.uint8)
+
+
+def warned(*batches: np.ndarray) -> str:
+    check = PictureCheck()
+    for batch in batches:
+        check.add(batch)
+    other = PictureCheck()
+    other.merge(check.state())
+    assert other.warnings() == check.warnings()
+    return " ".join(check.warnings())
+
+
+def test_a_hot_tile_does_not_hide_a_dark_picture_and_does_not_make_it_saturated() -> None:
+    hot = field(255, tiles=1)
+    assert "very dark" in warned(field(15), hot)
+    assert warned(hot, field(15)) == warned(field(15)[:5], hot, field(15)[5:]), (
+        "in whatever batches they come"
+    )
+    assert "saturated" not in warned(field(15), hot)
+    assert "saturated" not in warned(field(120), hot)
+    speckled = field(15)
+    speckled[:, 0, 0] = 255  # a hot pixel of the camera
+    assert "very dark" in warned(speckled)
+
+
+def test_a_dark_tile_does_not_hide_a_saturated_picture_and_does_not_make_it_dark() -> None:
+    hole = field(4, tiles=2)
+    assert "saturated" in warned(field(255), hole)
+    assert "very dark" not in warned(field(255), hole)
+    assert warned(field(120), hole) == ""
+    grains = field(20)
+    grains[:, :16, :16] = 200  # a sixteenth of each tile shines
+    assert warned(grains) == ""
+
+
 def test_an_ordinary_picture_raises_no_warning(picture: np.ndarray, classifier: Classifier) -> None:
     mapped = classify(Micrograph.from_array(picture), classifier, ClassifyOptions(min_confidence=0.0))
     assert mapped.warnings == ()
@@ -362,3 +403,35 @@ def test_scales_that_do_not_fit_are_told(picture: np.ndarray, micro_model: Path)
     near = classify(Micrograph.from_array(picture, um_per_px=0.25), classifier)
     assert near.grid.tile_px == 128
     assert not any("um/px" in warning for warning in near.warnings)
+
+
+@pytest.mark.parametrize(
+    ("of_picture", "of_model", "said"),
+    [
+        (0.5, 0.5, None),
+        (1.49, 0.5, None),
+        (1.51, 0.5, "the picture has 1.51 um/px, the model was trained at 0.5"),
+        (0.17, 0.5, None),
+        (0.16, 0.5, "the picture has 0.16 um/px, the model was trained at 0.5"),
+        (None, 0.5, "tiles have 64 px instead of the 32 um of the model's training"),
+        (0.16, None, None),
+        (None, None, None),
+    ],
+)
+def test_um_per_px_far_from_the_cards_is_told(
+    picture: np.ndarray, micro_model: Path, of_picture: float | None, of_model: float | None, said: str | None
+) -> None:
+    card = read_card(micro_model).model_copy(update={"um_per_px": of_model})
+    found = check_scale(Micrograph.from_array(picture, um_per_px=of_picture), card)
+    assert len(found) == (said is not None)
+    assert said is None or said in found[0]
+
+
+def test_a_tile_size_that_was_given_is_not_judged_by_scales(picture: np.ndarray, micro_model: Path) -> None:
+    classifier = Classifier.load(micro_model, device="cpu", precision="fp32")
+    classifier.card = classifier.card.model_copy(update={"um_per_px": 0.5})
+    given = classify(
+        Micrograph.from_array(picture, um_per_px=4.0), classifier, ClassifyOptions(tile_px=64, device="cpu")
+    )
+    assert given.grid.tile_px == 64
+    assert not any("um/px" in warning for warning in given.warnings)

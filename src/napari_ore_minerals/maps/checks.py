@@ -19,43 +19,50 @@ FEWEST_CELLS = 9
 LARGEST_SHARE = 0.99
 SMALLEST_SPREAD = 0.005
 SATURATED_SHARE = 0.25
-DARK_LEVEL = 35.0
+DARK_LEVEL = 35
+BRIGHT_SHARE = 0.01  # of the values of a tile: fewer above the dark level make it dark
+DARK_TILES = 0.75  # of photographs in plane-polarised light, less than a tenth of the tiles are dark
 WHITE = 254
 
 
 class PictureCheck:
-    """Watches the pixels of the tiles as they pass: saturated or dark pictures cannot be told apart by colour."""
+    """Watches the pixels of the tiles as they pass: saturated or dark pictures cannot be told apart by colour.
+
+    Shares of pixels and of tiles are judged, which a hot tile or a hole in the section hardly changes.
+    """
 
     def __init__(self) -> None:
-        self._values = self._saturated = self._highest = 0.0
+        self._pixels = self._saturated = self._tiles = self._dark = 0.0
 
     def add(self, pixels: NDArray[np.uint8]) -> None:
         """Take note of (n, s, s, 3) uint8 tiles; every fourth row and column is looked at."""
         seen = pixels[:, ::4, ::4]
-        self._values += seen.shape[0] * seen.shape[1] * seen.shape[2]
+        self._pixels += seen.shape[0] * seen.shape[1] * seen.shape[2]
         self._saturated += int((seen >= WHITE).any(axis=-1).sum())
-        self._highest = max(self._highest, float(np.percentile(seen, 99)))
+        self._tiles += len(seen)
+        self._dark += int(((seen >= DARK_LEVEL).mean(axis=(1, 2, 3)) < BRIGHT_SHARE).sum())
 
     def state(self) -> NDArray[np.float64]:
-        """What was noted so far, three numbers."""
-        return np.array([self._values, self._saturated, self._highest])
+        """What was noted so far, four numbers."""
+        return np.array([self._pixels, self._saturated, self._tiles, self._dark])
 
     def merge(self, state: NDArray[np.float64]) -> None:
         """Take over what another one noted."""
-        self._values += float(state[0])
+        self._pixels += float(state[0])
         self._saturated += float(state[1])
-        self._highest = max(self._highest, float(state[2]))
+        self._tiles += float(state[2])
+        self._dark += float(state[3])
 
     def warnings(self) -> tuple[str, ...]:
         """Return what is wrong with the exposure, if anything."""
-        if not self._values:
+        if not self._tiles:
             return ()
         found = []
-        if (share := self._saturated / self._values) > SATURATED_SHARE:
+        if (share := self._saturated / self._pixels) > SATURATED_SHARE:
             found.append(
                 f"{share:.0%} of the pixels are saturated: colours are lost there; expose less if you can"
             )
-        if self._highest < DARK_LEVEL:
+        if self._dark >= DARK_TILES * self._tiles:
             found.append(
                 "the picture is very dark: was it taken with crossed polars, or underexposed? "
                 "The model expects plane-polarised reflected light"

@@ -35,7 +35,7 @@ class Part(NamedTuple):
         Whether a tile has data.
     class_maps : (seen tiles, classes, h, w) float32 array
         Evidence of those that have.
-    exposure : (3,) float64 array
+    exposure : (4,) float64 array
         What `PictureCheck` noted of them.
     seconds : (1,) float64 array
         What they took.

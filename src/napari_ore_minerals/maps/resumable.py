@@ -229,6 +229,7 @@ def _key(micrograph: Micrograph, classifier: Classifier, options: ClassifyOption
         "computed": [classifier.device.title, classifier.precision, _batch(classifier, options)],
         "software": [version(name) for name in _SOFTWARE],
         "tiles in a part": PART_TILES,
+        "noted of them": len(PictureCheck().state()),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
