@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import gc
 import random
 import threading
 from itertools import count
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -133,3 +135,24 @@ def test_a_stop_at_any_of_50_moments_leaves_no_thread_and_half_a_map_that_is_rig
             assert not found.run.complete
             np.testing.assert_array_equal(found.labels, np.where(found.processed, whole.labels, 0))
         assert threading.active_count() == threads
+
+
+@pytest.mark.fault("W10")
+@pytest.mark.alone
+def test_50_stops_give_back_the_memory_of_the_process(classifier: Classifier, picture: np.ndarray) -> None:
+    """Each run has a picture of 6 MB of its own, which nothing may hold after the stop."""
+    chance, used = random.Random(3), []
+    for number in range(60):
+        pixels = np.tile(picture, (5, 6, 1)) ^ np.uint8(number)
+        steps = classify_steps(Micrograph.from_array(pixels), classifier, ONE_BY_ONE)
+        for _ in range(chance.randint(1, 23)):
+            next(steps)
+        if number % 2:
+            steps.close()
+        else:
+            with pytest.raises(StopIteration):
+                steps.send(True)
+        del steps, pixels
+        gc.collect()
+        used.append(psutil.Process().memory_info().rss / 1e6)
+    assert abs(used[-1] - used[9]) < 5.0, "MB"
