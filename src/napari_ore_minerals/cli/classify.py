@@ -11,6 +11,7 @@ from cyclopts import Parameter, validators
 
 from napari_ore_minerals.cli import models, report
 from napari_ore_minerals.cli.console import SOME_FAILED, as_json, fail, print_areas, tell, with_bar
+from napari_ore_minerals.images.pixels import PictureAnswers
 from napari_ore_minerals.maps.records import ClassifyOptions
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from napari_ore_minerals.models.classifier import Classifier
 
 MOST_WORKERS = 8
-_DEFAULTS = ClassifyOptions()
+_DEFAULTS, _UNANSWERED = ClassifyOptions(), PictureAnswers()
 _Scale = Annotated[float, Parameter(validator=validators.Number(gt=0))]
+_Answers = Annotated[PictureAnswers, Parameter(name="*", negative="", group="What a picture leaves open")]
 _Workers = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=256))]
 
 
@@ -40,6 +42,7 @@ def classify(  # noqa: PLR0913 - a command's flags
     workers: _Workers | None = None,
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
     options: Annotated[ClassifyOptions, Parameter(name="*")] = _DEFAULTS,
+    answers: _Answers = _UNANSWERED,
 ) -> int:
     """Classify photographs of polished sections and write a result folder for each.
 
@@ -49,6 +52,8 @@ def classify(  # noqa: PLR0913 - a command's flags
     Example: ore-minerals classify PS-07.tif --um-per-px 0.5 --out results
 
     Example: ore-minerals classify photographs --out results --table areas.csv
+
+    Example: ore-minerals classify stack.tif --plane 4 --bit-depth 12
 
     Example: ore-minerals classify photographs --out results --scheduler local --workers 4
 
@@ -78,16 +83,17 @@ def classify(  # noqa: PLR0913 - a command's flags
     json_output
         Print the results as JSON instead of tables.
     """
-    paths = list(_pictures(pictures))
+    paths = list(pictures_named(pictures))
     if not paths:
         return fail("no pictures (PNG, JPEG, BMP, TIFF) were found in what was named")
     if table is not None and table.exists():
         return fail(f"{table} exists: name another file for the table")
     if workers is not None and scheduler != "local":
         return fail("--workers belongs to --scheduler local: another cluster has the workers it has")
-    from napari_ore_minerals.maps.batch import area_table, batch_steps
+    from napari_ore_minerals.maps.batch import Reading, area_table, batch_steps
     from napari_ore_minerals.maps.files import write_areas
 
+    reading = Reading(um_per_px, answers)
     found: list[dict[str, Any]] = []
     facts: dict[Path, dict[str, str]] = {}
     damaged: list[str] = []
@@ -96,7 +102,8 @@ def classify(  # noqa: PLR0913 - a command's flags
         for guess in outcome.guesses:
             tell(f"{outcome.picture.name}: assumed {guess}")
         if outcome.map is None:
-            tell(f"{outcome.picture.name}: {outcome.problem}")
+            named = outcome.problem.startswith(outcome.picture.name)
+            tell(outcome.problem if named else f"{outcome.picture.name}: {outcome.problem}")
             found.append({"picture": str(outcome.picture), "error": outcome.problem})
             return
         found.append(as_json(outcome.map, outcome.picture, outcome.folder))
@@ -109,14 +116,19 @@ def classify(  # noqa: PLR0913 - a command's flags
 
     if scheduler is None:
         steps = batch_steps(
-            paths, loaded(model, options), options, out=out, um_per_px=um_per_px, overwrite=overwrite
+            paths,
+            loaded(model, options),
+            options,
+            out=out,
+            reading=reading,
+            overwrite=overwrite,
         )
         outcomes = with_bar(steps, update=show)
     else:
         from napari_ore_minerals.maps.cluster import connected
         from napari_ore_minerals.maps.cluster_batch import Batch, cluster_steps
 
-        batch = Batch(paths, models.model_named(model), options, out, um_per_px, overwrite)
+        batch = Batch(paths, models.model_named(model), options, out, reading, overwrite)
         with connected(scheduler, workers=workers or _fitting_workers(options)) as client:
             outcomes = with_bar(cluster_steps(batch, client), update=show)
     if json_output:
@@ -161,7 +173,7 @@ def _fitting_workers(options: ClassifyOptions) -> int:
     return min(MOST_WORKERS, torch.get_num_threads())
 
 
-def _pictures(named: list[Path]) -> Iterator[Path]:
+def pictures_named(named: list[Path]) -> Iterator[Path]:
     """Yield the files that were named and the pictures in the folders that were named."""
     from napari_ore_minerals.images.kinds import is_picture
 

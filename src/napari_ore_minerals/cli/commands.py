@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, CycloptsError, Parameter, validators
 
 from napari_ore_minerals import __version__
-from napari_ore_minerals.cli import areas, classify, dataset, evaluate, foreign, learn, models, report, train
+from napari_ore_minerals.cli import (
+    areas,
+    cells,
+    classify,
+    dataset,
+    evaluate,
+    foreign,
+    learn,
+    models,
+    report,
+    train,
+)
 from napari_ore_minerals.cli.console import (
     fail,
     print_areas,
@@ -43,7 +54,7 @@ app = App(
 )
 models_app = App(name="models", help="The models that can be used.")
 app.command(models_app)
-for part in (classify, areas, report, dataset, train, evaluate, foreign, learn, models):
+for part in (classify, areas, report, dataset, train, evaluate, cells, foreign, learn, models):
     part.register(app, models_app)
 
 
@@ -60,7 +71,7 @@ def demo(
     """
     from napari_ore_minerals.images.simulation import SAMPLES
     from napari_ore_minerals.images.simulation import simulate as simulated
-    from napari_ore_minerals.maps.batch import batch_steps
+    from napari_ore_minerals.maps.batch import Reading, batch_steps
     from napari_ore_minerals.maps.files import read_result
 
     name, (seed, what) = next(iter(SAMPLES.items()))
@@ -69,7 +80,9 @@ def demo(
     write_png(path, sample.rgb)
     print(f"Simulated micrograph: {name} ({path})")
     classifier = classify.loaded(None, options)
-    steps = batch_steps([path], classifier, options, out=out, um_per_px=sample.um_per_px, overwrite=True)
+    steps = batch_steps(
+        [path], classifier, options, out=out, reading=Reading(sample.um_per_px), overwrite=True
+    )
     (outcome,) = with_bar(steps)
     if outcome.problem:
         return fail(outcome.problem)

@@ -82,7 +82,7 @@ def evaluate(  # noqa: PLR0913 - a command's flags
     if json_output:
         print(json.dumps(_as_json(report, out), indent=2))
     else:
-        _print_report(report)
+        print_report(report)
         print(f"\npredictions, tables and pictures: {out}")
     if calibrated is not None:
         if report.calibration is None:
@@ -170,7 +170,8 @@ def register(app: App, models_app: App) -> None:
     app.command(compare)
 
 
-def _print_report(report: EvaluationReport) -> None:
+def print_report(report: EvaluationReport) -> None:
+    """Print every figure with its interval, and what is to be minded."""
     from napari_ore_minerals.learning.intervals import FIGURES, HEADLINES
 
     photographs = report.predictions["photograph"].nunique()

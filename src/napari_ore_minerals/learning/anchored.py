@@ -10,21 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 from torch.nn import functional
 
 from napari_ore_minerals.errors import DatasetError
-from napari_ore_minerals.images.anchoring import Look
+
+from .anchored_options import AnchoredOptions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_ore_minerals.images.anchoring import CellColours
+    from napari_ore_minerals.images.anchoring import CellColours, Look
+
+__all__ = ["AnchoredClassifier", "AnchoredOptions", "LabelledCells", "means_of_tiles", "train_anchored"]
 
 LARGEST = 4.0  # standard deviations; what is further out is clipped
 BATCH = 512
@@ -45,41 +47,6 @@ class LabelledCells:
     shares: NDArray[np.float32]
 
 
-class AnchoredOptions(BaseModel):
-    """How to train an `AnchoredClassifier`."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-    look: Look = Field(
-        "both", title="Look", description="Cells beside their photograph, as they are, or both"
-    )
-    crops: Annotated[int, Field(ge=0, le=100)] = Field(
-        8, title="Parts", description="Parts of each photograph shown as photographs, beside the whole"
-    )
-    exposure: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
-        0.1, title="Exposure", description="Standard deviation of the logarithm of the light on the parts"
-    )
-    balance: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
-        0.03, title="White balance", description="The same for red and blue against green"
-    )
-    most: Annotated[int, Field(ge=5)] = Field(
-        60, title="Cells", description="Of one mineral from a whole photograph; a fifth of it from each part"
-    )
-    pure: Annotated[float, Field(gt=0.5, le=1.0)] = Field(
-        0.95, title="Pure", description="Least share of one mineral in a cell to learn from"
-    )
-    networks: Annotated[int, Field(ge=1, le=100)] = Field(
-        4, title="Networks", description="Whose answers are averaged"
-    )
-    hidden: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        64, title="Hidden values", description="Of each network"
-    )
-    epochs: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        15, title="Epochs", description="Passes over the cells"
-    )
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, title="Seed", description="Of all randomness")
-
-
 class AnchoredClassifier:
     """Networks on anchored values, with the centre and spread of each value."""
 
@@ -96,6 +63,28 @@ class AnchoredClassifier:
             answers = torch.stack([network(scaled).softmax(dim=-1) for network in self.networks])
         mean: NDArray[np.float32] = answers.mean(dim=0).numpy()
         return mean
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All that was learnt, from which `of_tensors` makes the same classifier."""
+        found = {"centre": self.centre, "spread": self.spread}
+        for number, network in enumerate(self.networks):
+            found |= {f"networks.{number}.{name}": tensor for name, tensor in network.state_dict().items()}
+        return {name: tensor.contiguous() for name, tensor in found.items()}
+
+    @classmethod
+    def of_tensors(
+        cls, tensors: dict[str, torch.Tensor], options: AnchoredOptions, classes: int
+    ) -> AnchoredClassifier:
+        """Make the classifier again whose `tensors` these are; KeyError or RuntimeError if they do not fit."""
+        centre, spread = tensors["centre"], tensors["spread"]
+        networks = []
+        for number in range(options.networks):
+            start = f"networks.{number}."
+            own = {name.removeprefix(start): it for name, it in tensors.items() if name.startswith(start)}
+            network = _network(len(centre), options.hidden, classes)
+            network.load_state_dict(own, strict=True)
+            networks.append(network.eval().requires_grad_(False))
+        return cls(networks, centre, spread, look=options.look)
 
 
 def train_anchored(
@@ -144,6 +133,14 @@ class _Data:
     classes: int
 
 
+def means_of_tiles(cells: NDArray[np.float32], per_tile: int) -> NDArray[np.float32]:
+    """Mean of (rows, columns, classes) probabilities over whole tiles of `per_tile` x `per_tile` cells."""
+    rows, columns = (length // per_tile for length in cells.shape[:2])
+    whole = cells[: rows * per_tile, : columns * per_tile]
+    means: NDArray[np.float32] = whole.reshape(rows, per_tile, columns, per_tile, -1).mean(axis=(1, 3))
+    return means
+
+
 def _drawn(
     photograph: LabelledCells, options: AnchoredOptions, random: np.random.Generator
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
@@ -189,16 +186,16 @@ def _scaled(values: torch.Tensor, centre: torch.Tensor, spread: torch.Tensor) ->
     return ((values - centre) / spread).clamp(-LARGEST, LARGEST)
 
 
+def _network(values: int, hidden: int, classes: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(values, hidden), nn.ReLU(), nn.Linear(hidden, classes))
+
+
 def _trained(data: _Data, options: AnchoredOptions, seed: int) -> nn.Module:
     """Train one network of one hidden layer."""
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = nn.Sequential(
-            nn.Linear(data.values.shape[1], options.hidden),
-            nn.ReLU(),
-            nn.Linear(options.hidden, data.classes),
-        )
+        network = _network(data.values.shape[1], options.hidden, data.classes)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.01, fused=True)
     batches = -(-len(data.labels) // BATCH)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, options.epochs * batches)

@@ -16,7 +16,7 @@ import pandas as pd
 from napari_ore_minerals.errors import DatasetError
 
 from .evaluation import Evaluation, evaluate
-from .intervals import table_of_figures
+from .intervals import FEW_PHOTOGRAPHS, table_of_figures
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -115,6 +115,16 @@ def table_of_predictions(
     for index, name in enumerate(names):
         table[PROBABILITY + name] = probabilities[:, index]
     return table
+
+
+def few_photographs(tiles: pd.DataFrame) -> list[str]:
+    """Say that the intervals of tiles are too narrow, where they are of few photographs; else nothing."""
+    photographs = tiles["photograph"].nunique()
+    sentence = (
+        f"the tiles are of {photographs} photographs only: their 95 % intervals are too narrow "
+        f"(give at least {FEW_PHOTOGRAPHS})"
+    )
+    return [sentence] if photographs < FEW_PHOTOGRAPHS else []
 
 
 def class_indices(names: pd.Series, minerals: MineralTable) -> NDArray[np.int64]:

@@ -12,9 +12,9 @@ from napari_ore_minerals.progress import Progress, Steps
 
 from .calibration import Calibration, calibrate, reliability
 from .evaluate_options import EvaluateOptions
-from .evaluation_report import EvaluationReport, class_indices, table_of_predictions
+from .evaluation_report import EvaluationReport, class_indices, few_photographs, table_of_predictions
 from .faults import device_faults
-from .intervals import FEW_PHOTOGRAPHS, ratio, table_of_figures
+from .intervals import ratio, table_of_figures
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -194,13 +194,7 @@ def _notices(
     fitted: Calibration | None,
     options: EvaluateOptions,
 ) -> list[str]:
-    found = []
-    photographs = tiles["photograph"].nunique()
-    if photographs < FEW_PHOTOGRAPHS:
-        found.append(
-            f"the tiles are of {photographs} photographs only: their 95 % intervals are too narrow "
-            f"(give at least {FEW_PHOTOGRAPHS})"
-        )
+    found = few_photographs(tiles)
     if dataset.tile_px != card.tile_px:
         found.append(
             f"tiles of {dataset.tile_px} px are shown to a model that was made for {card.tile_px} px: "

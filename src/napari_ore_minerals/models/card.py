@@ -19,6 +19,7 @@ from .architectures import ARCHITECTURES, Architecture, SwinConvention, is_swin
 from .confusion import ConfusionRecord
 
 CARD_NAME = "card.json"
+CELL_CARD_NAME = "cells.json"  # of `learning.cell_files`, whose folders are no models of tiles
 MAX_CARD_BYTES = 256 * 1024
 NO_WEIGHTS = "0" * 64
 
@@ -195,6 +196,8 @@ def parse_card(text: bytes, *, where: str) -> ModelCard:
 def read_card(folder: Path) -> ModelCard:
     """Read ``card.json`` of a model folder; `ModelError` if it is absent or invalid."""
     path = Path(folder) / CARD_NAME
+    if path.with_name(CELL_CARD_NAME).is_file():
+        raise ModelError(f"{folder} is a classifier of cells: use it with ore-minerals cells classify")
     try:
         with path.open("rb") as file:
             text = file.read(MAX_CARD_BYTES + 1)
