@@ -15,6 +15,7 @@ from torch import nn
 
 from napari_ore_minerals.images.tile_reader import resize_tile
 from napari_ore_minerals.learning.dataset import TileSamples, grouped_split
+from napari_ore_minerals.learning.imagenet import Normalisation, normalisation_of
 from napari_ore_minerals.learning.training import TrainOptions, train_steps
 from napari_ore_minerals.learning.weights import initial_network
 from napari_ore_minerals.models.architectures import Architecture
@@ -24,7 +25,6 @@ from napari_ore_minerals.progress import run
 BATCH = 32
 EPOCHS = 3
 VALIDATION_TILES = 64
-MEAN, STD = (torch.tensor(v).reshape(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
 
 
 class Recipe(NamedTuple):
@@ -36,11 +36,14 @@ class Recipe(NamedTuple):
     share: float = 1.0
 
 
+THIRD = (
+    1.0 / 3.0
+)  # a compact Swin takes three times as long for a tile, so that all networks get as much time
 NETWORKS = {
     "EfficientNet-Lite0, ImageNet weights": Recipe("tf_efficientnet_lite0", "imagenet", 128),
     "EfficientNet-Lite0 from scratch": Recipe("tf_efficientnet_lite0", "none", 128),
-    "compact Swin, bundled weights": Recipe("ore_swin_compact", "bundled", 224, 0.5),  # costs twice as much
-    "compact Swin from scratch": Recipe("ore_swin_compact", "none", 224, 0.5),
+    "compact Swin, bundled weights": Recipe("ore_swin_compact", "bundled", 224, THIRD),
+    "compact Swin from scratch": Recipe("ore_swin_compact", "none", 224, THIRD),
 }
 
 
@@ -65,8 +68,9 @@ def network_probabilities(
     torch.manual_seed(seed)
     network = _beginning(recipe, data)
     parts = [samples(data, tiles.learnt[part], recipe.input_px) for part in (kept, watched)]
-    trained = run(train_steps(network, *parts, options)).network
-    return _answers(trained, samples(data, tiles.tested, recipe.input_px).tiles)
+    normalisation = normalisation_of(recipe.architecture)
+    trained = run(train_steps(network, *parts, options, normalisation=normalisation)).network
+    return _answers(trained, samples(data, tiles.tested, recipe.input_px).tiles, normalisation)
 
 
 def samples(data: Collection, chosen: NDArray[np.int64], input_px: int) -> TileSamples:
@@ -88,11 +92,14 @@ def _beginning(recipe: Recipe, data: Collection) -> nn.Module:
         return initial_network(recipe.architecture, len(data.minerals), weights)
 
 
-def _answers(network: nn.Module, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _answers(
+    network: nn.Module, tiles: NDArray[np.uint8], normalisation: Normalisation
+) -> NDArray[np.float32]:
     """Probabilities of each class, (n, classes)."""
+    mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in normalisation)
     found = []
     with torch.inference_mode():
         for start in range(0, len(tiles), BATCH):
             batch = torch.from_numpy(tiles[start : start + BATCH]).permute(0, 3, 1, 2).float() / 255.0
-            found.append(network((batch - MEAN) / STD).softmax(dim=1).numpy())
+            found.append(network((batch - mean) / std).softmax(dim=1).numpy())
     return np.concatenate(found)

@@ -40,6 +40,7 @@ class Collection(NamedTuple):
 
     pixels: NDArray[np.uint8]  # (n, 128, 128, 3)
     truth: NDArray[np.int64]  # (n,) index in `minerals`
+    fractions: NDArray[np.float64]  # (n,) share of that mineral
     photographs: NDArray[np.int64]  # (n,)
     places: NDArray[np.int64]  # (n, 2) row and column of the tile
     minerals: MineralTable
@@ -67,9 +68,11 @@ def collection(folder: Path) -> Collection:
         tiles = shares.reshape(rows // TILE_PX, CELLS, columns // TILE_PX, CELLS, -1).mean(axis=(1, 3))
         for row, column in np.argwhere(tiles.max(axis=2) >= DOMINANT - 1e-6):
             part = rgb[row * TILE_PX :, column * TILE_PX :][:TILE_PX, :TILE_PX]
-            found.append((part, tiles[row, column].argmax(), number, row, column))
+            place = tiles[row, column]
+            found.append((part, place.max(), place.argmax(), number, row, column))
     pixels = np.stack([tile[0] for tile in found])
-    table = np.array([tile[1:] for tile in found], dtype=np.int64)
+    fractions = np.array([tile[1] for tile in found])
+    table = np.array([tile[2:] for tile in found], dtype=np.int64)
     seen = {c: np.unique(table[table[:, 0] == c, 1]) for c in range(len(codes))}
     counts = {MINERALS[codes[c]].name: (int((table[:, 0] == c).sum()), len(seen[c])) for c in seen}
     scored = [c for c in seen if len(seen[c]) >= LEAST_PHOTOGRAPHS]
@@ -77,12 +80,24 @@ def collection(folder: Path) -> Collection:
     return Collection(
         pixels[kept],
         np.searchsorted(scored, table[kept, 0]),
+        fractions[kept],
         table[kept, 1],
         table[kept, 2:],
         MineralTable.of([MINERALS[codes[c]] for c in scored]),
         [LabelledCells(part.colours, part.shares[..., scored]) for part in cells],
         counts,
     )
+
+
+def of_labelled_tiles(data: Collection) -> list[LabelledCells]:
+    """Take the cells as if only the labels of clear tiles were known: each has the share of its tile."""
+    found = [LabelledCells(part.colours, np.zeros_like(part.shares)) for part in data.cells]
+    for label, share, number, (row, column) in zip(
+        data.truth, data.fractions, data.photographs, data.places, strict=True
+    ):
+        tile = (slice(start * CELLS, (start + 1) * CELLS) for start in (row, column))
+        found[number].shares[(*tile, label)] = share
+    return found
 
 
 def class_shares(mask: NDArray[np.uint8], codes: list[int]) -> NDArray[np.float32]:

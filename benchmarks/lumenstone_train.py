@@ -19,12 +19,13 @@ from lumenstone_tiles import (
     collection,
     folds_by_neighbourhood,
     folds_by_photograph,
+    of_labelled_tiles,
     parts,
     spread_out,
 )
 from numpy.typing import NDArray
 
-from napari_ore_minerals.learning.anchored import AnchoredOptions, train_anchored
+from napari_ore_minerals.learning.anchored import AnchoredOptions, means_of_tiles, train_anchored
 from napari_ore_minerals.learning.baseline import ColourForest
 from napari_ore_minerals.learning.intervals import difference, table_of_figures
 
@@ -32,7 +33,7 @@ Probabilities = NDArray[np.float32]
 Method = Callable[[Collection, Part], Probabilities]  # (tested tiles, classes)
 
 FOLDS = 5
-FOREST, BEST = "colour forest", "anchored cells"
+FOREST, BEST, UNMASKED = "colour forest", "anchored cells", "the same, labels of tiles, no masks"
 PLAIN = AnchoredOptions(crops=0, exposure=0.0, balance=0.0, epochs=60)
 STEPS = {  # what helps
     "cells of 32 px, colours as they are": PLAIN.model_copy(update={"look": "absolute"}),
@@ -73,15 +74,20 @@ def colour_forest(data: Collection, part: Part) -> Probabilities:
     return forest.probabilities(data.pixels[part.tested])
 
 
-def anchored(data: Collection, part: Part, *, options: AnchoredOptions) -> Probabilities:
-    """Cells beside the rest of their photograph; a tile is the mean of its cells."""
-    seen = [cells for cells, out in zip(data.cells, part.held_out, strict=True) if not out]
+def anchored(
+    data: Collection, part: Part, *, options: AnchoredOptions, whole_masks: bool = True
+) -> Probabilities:
+    """Cells beside the rest of their photograph, as ``ore-minerals cells``; a tile is the mean of its cells.
+
+    Learnt from are all cells of the masks or, as where a dataset has no masks, those of tiles with a label.
+    """
+    known = data.cells if whole_masks else of_labelled_tiles(data)
+    seen = [cells for cells, out in zip(known, part.held_out, strict=True) if not out]
     classifier = train_anchored(seen, options)
-    tiles = {}
-    for number in np.flatnonzero(part.held_out):
-        cells = classifier.probabilities(data.cells[number].colours)
-        rows, columns = (length // CELLS for length in cells.shape[:2])
-        tiles[number] = cells.reshape(rows, CELLS, columns, CELLS, -1).mean(axis=(1, 3))
+    tiles = {
+        number: means_of_tiles(classifier.probabilities(data.cells[number].colours), CELLS)
+        for number in np.flatnonzero(part.held_out)
+    }
     places = zip(data.photographs[part.tested], data.places[part.tested], strict=True)
     return np.stack([tiles[number][row, column] for number, (row, column) in places])
 
@@ -90,6 +96,7 @@ def _methods(chosen: argparse.Namespace) -> dict[str, Method]:
     found: dict[str, Method] = {FOREST: colour_forest}
     for title, options in STEPS.items():
         found[title] = partial(anchored, options=options)
+    found[UNMASKED] = partial(anchored, options=STEPS[BEST], whole_masks=False)
     for title in NETWORKS if chosen.seen else ():
         seen = chosen.seen // 4 if chosen.quick else chosen.seen
         found[title] = partial(network_probabilities, title=title, seen=seen, seed=chosen.seed)
