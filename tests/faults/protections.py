@@ -36,7 +36,7 @@ PROTECTIONS = tuple(
         ("W8", "widgets/child_process.py", "stderr=self._errors", "stderr=subprocess.PIPE", f"{JOBS}::test_a_storm_of_warnings_is_no_notice_and_changes_nothing_here"),
         ("W9", "widgets/jobs.py", 'self.noticed.emit("A classification is running already: wait for it or cancel it.")\n            return', "pass", f"{JOBS}::test_a_second_run_is_refused_while_one_runs"),
         ("W10", "maps/predict.py", "                if stop:", "                if False:", f"{WORK}::test_a_stop_at_any_of_50_moments_leaves_no_thread_and_half_a_map_that_is_right"),
-        ("W10", "images/tile_reader.py", "        self._pool.shutdown(wait=True, cancel_futures=True)", "        __import__(\"atexit\").register(self.take, 0)", f"{WORK}::test_50_stops_give_back_the_memory_of_the_process"),
+        ("W10", "images/tile_reader.py", "        self._pool.shutdown(wait=True, cancel_futures=True)", "        __import__(\"atexit\").register(self.take, 0)", f"{WORK}::test_stops_give_back_the_memory_of_the_process"),
         ("W11", "widgets/jobs.py", "running.heard > SILENT_SECONDS", "running.heard > 1e9", f"{JOBS}::test_a_process_that_says_nothing_is_told_and_cancel_still_answers"),
         ("L1", "widgets/session.py", "            self._drop(REMOVED)", "            pass", f"{LAYERS}::test_the_picture_is_deleted"),
         ("L2", "widgets/session.py", "return next((layer for layer, overlays in everything if overlay in overlays), None)", "return next((layer for layer in self._viewer.layers if layer.name == overlay.name), None)", f"{LAYERS}::test_the_picture_is_renamed"),
