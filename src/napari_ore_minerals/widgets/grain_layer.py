@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_ore_minerals.minerals import UNCLASSIFIED
-from napari_ore_minerals.widgets.layers import GRAINS_KEY, MAP_KEY, MINERALS, labels_arguments
+from napari_ore_minerals.widgets.layers import GRAINS_KEY, GRAINS_OF_KEY, MAP_KEY, MINERALS, labels_arguments
 from napari_ore_minerals.widgets.measure_source import placement_of_cells, result_of
 from napari_ore_minerals.widgets.result_layers import forget_undo
 
@@ -39,13 +39,16 @@ def grains_layer(viewer: ViewerModel, layer: Labels) -> Labels | None:
 
 def painted_map(grains: Labels, layer: Labels) -> GrainMap:
     """Grain map as it is on the screen, at the scale of its minerals layer; other values are unclassified."""
-    found: GrainMap = grains.metadata[GRAINS_KEY]
-    values = _values(grains)
-    codes = np.where(np.isin(values, found.minerals.codes), values, UNCLASSIFIED).astype(np.uint8)
     result = result_of(layer)
-    return replace(
-        found, codes=codes, um_per_px=found.um_per_px if result is None else result.mineral_map.um_per_px
-    )
+    found = as_painted(grains.metadata[GRAINS_KEY], np.asarray(grains.data))
+    return found if result is None else replace(found, um_per_px=result.mineral_map.um_per_px)
+
+
+def as_painted(grain_map: GrainMap, values: NDArray[np.integer]) -> GrainMap:
+    """Grain map with the values of its layer; those that are no mineral of it are unclassified."""
+    known = np.isin(values, grain_map.minerals.codes)
+    codes = np.where(known, values, UNCLASSIFIED).reshape(grain_map.codes.shape)
+    return replace(grain_map, codes=codes.astype(np.uint8))
 
 
 def painted_places(grains: Labels) -> int:
@@ -56,12 +59,14 @@ def painted_places(grains: Labels) -> int:
 def show_grains(viewer: ViewerModel, layer: Labels, grain_map: GrainMap) -> Labels:
     """Show grains over the minerals, which are hidden; what was painted on grains before stays."""
     place = placement_of_cells(layer, layer.metadata[MAP_KEY].grid.stride_px).of_cells(grain_map.factor)
+    result = result_of(layer)
+    of = None if result is None else replace(result.mineral_map, labels=result.labels)
     known = grains_layer(viewer, layer)
     if known is not None and known.metadata[GRAINS_KEY].codes.shape == grain_map.codes.shape:
         values, before = _values(known), known.metadata[GRAINS_KEY].codes
         painted = values != before
         after = np.where(painted, values, grain_map.codes).astype(np.uint8)
-        known.metadata[GRAINS_KEY] = grain_map
+        known.metadata |= {GRAINS_KEY: grain_map, GRAINS_OF_KEY: of}
         known.data = after.reshape(np.asarray(known.data).shape)
         forget_undo(known)
         return known
@@ -70,7 +75,7 @@ def show_grains(viewer: ViewerModel, layer: Labels, grain_map: GrainMap) -> Labe
     grains = Labels(
         grain_map.codes.reshape((1,) * (layer.ndim - 2) + grain_map.codes.shape).copy(),
         name=f"{layer.name.removesuffix(f' {MINERALS}')} {GRAINS}",
-        metadata={GRAINS_KEY: grain_map},
+        metadata={GRAINS_KEY: grain_map, GRAINS_OF_KEY: of},
         **labels_arguments(grain_map.minerals),
         **place,
     )

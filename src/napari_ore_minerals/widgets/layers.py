@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MAP_KEY, ROLE_KEY = "ore_minerals", "ore_minerals_role"
 OWN_KEY = "ore_minerals_own"  # the map as the model gave it, on layers that follow what was taught
 SCALE_KEY, GRAINS_KEY = "ore_minerals_um_per_px", "ore_minerals_grains"
+GRAINS_OF_KEY = "ore_minerals_grains_of"  # the map that grains were found from, on their layer
 MINERALS, HEATMAP, CONFIDENCE, CORRECTIONS = "minerals", "heatmap", "confidence", "corrections"
 BLUE_TO_RED = "turbo"
 
