@@ -8,8 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from napari_ore_minerals.errors import DeviceError
-
-_FULL = ("can't allocate memory", "not enough memory", "out of memory")
+from napari_ore_minerals.models.gpu_faults import out_of_memory
 
 
 @contextmanager
@@ -26,8 +25,7 @@ def device_faults(title: str, batch_size: int) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        full = isinstance(error, MemoryError) or any(words in str(error).lower() for words in _FULL)
-        if full or isinstance(error, torch.OutOfMemoryError):
+        if out_of_memory(error):
             raise DeviceError(
                 f"{title} has too little free memory for steps of {batch_size} tiles: end other programs and "
                 "run the same command again, which goes on where it was, or begin anew with a smaller batch size"

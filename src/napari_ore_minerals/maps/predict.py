@@ -18,6 +18,7 @@ from napari_ore_minerals.maps.checks import PictureCheck, check_chunks, check_ma
 from napari_ore_minerals.maps.mineral_map import Answers, EvidenceSum, MineralMap, joined_rows, label_cells
 from napari_ore_minerals.maps.records import ClassifyOptions, ModelRecord, PictureRecord, RunRecord
 from napari_ore_minerals.models.classifier import BatchSize, Classifier, Evidence
+from napari_ore_minerals.models.gpu_faults import device_failed, out_of_memory, without_gpu
 from napari_ore_minerals.models.on_cpu import on_cpu
 from napari_ore_minerals.progress import Progress, Steps, run
 
@@ -182,9 +183,9 @@ class Task:
                 self._told.append(self.classifier.notices[-1])
                 continue
             except RuntimeError as error:
-                if not _out_of_memory(error):
+                if not (out_of_memory(error) or device_failed(error)):
                     raise
-                self._halve(error)
+                self._make_do(error)
                 continue
             self.batch.record(count, time.perf_counter() - begun)
             if not np.isfinite(evidence.logits).all():
@@ -242,15 +243,16 @@ class Task:
         labels = label_cells(probabilities, processed, self.minerals, min_confidence=self.min_confidence)
         return labels, probabilities, processed, maps
 
-    def _halve(self, error: RuntimeError) -> None:
-        if not self.batch.halve():
-            raise DeviceError(
-                f"{self.classifier.device.title} has too little free memory for a single tile of "
-                f"{self.classifier.card.architecture}; close other programs or choose a smaller model"
-            ) from error
-        if self.classifier.device.torch_device.type == "cuda":
-            torch.cuda.empty_cache()
-        self._told.append(f"memory ran out: going on with batches of {self.batch.size}")
+    def _make_do(self, error: RuntimeError) -> None:
+        """Go on with smaller batches where memory ran out, and with the CPU where that does not help."""
+        if out_of_memory(error) and self.batch.halve():
+            if self.classifier.device.torch_device.type == "cuda":
+                torch.cuda.empty_cache()
+            self._told.append(f"memory ran out: going on with batches of {self.batch.size}")
+            return
+        self.classifier = without_gpu(self.classifier, error)
+        self.batch = self.classifier.batch_size(self.options.batch_size)
+        self._told.append(self.classifier.notices[-1])
 
     def result(self, *, complete: bool, tiles: int) -> MineralMap:
         """Return the map of what was gathered."""
@@ -292,8 +294,3 @@ class Task:
                 *(check_scale(micrograph, card) if self.options.tile_px is None else ()),
             ),
         )
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    """Tell a shortage of memory from other errors; torch's CPU allocator raises a plain RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
