@@ -197,6 +197,8 @@ def wrong_call(error: CycloptsError) -> str:
     if not isinstance(error.__cause__, ValidationError):
         return " ".join(str(error).split())
     found = error.__cause__.errors()[0]
+    if not found["loc"]:  # of several flags together
+        return found["msg"].removeprefix("Value error, ")
     expected = found["msg"].partition(" should ")[2] or found["msg"]
     return f"--{str(found['loc'][0]).replace('_', '-')} must {expected}, not {found['input']}"
 

@@ -16,7 +16,7 @@ from napari_ore_minerals.images.pixels import Guess, Holes, Pixels, ReadOptions,
 CAMERA_DEPTHS = (8, 10, 12, 14, 16)
 ROUNDING = 1e-3
 DARKEST_OF_255 = 8.0
-RANGE_HELP = "say which values are black and white with value_range=(low, high)"
+RANGE_HELP = "say which values are black and white (value_range: low, high)"
 
 
 @dataclass(frozen=True)

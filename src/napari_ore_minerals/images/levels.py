@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from napari_ore_minerals.errors import OptionError
-from napari_ore_minerals.images.pixels import ReadOptions, Window
+from napari_ore_minerals.images.pixels import Window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,7 +74,7 @@ def own_levels(micrograph: Micrograph) -> list[PictureLevel]:
     """Levels of the file or folder of a picture, the finest first; only the picture if it has no pyramid."""
     found = [PictureLevel(micrograph)]
     while micrograph.path is not None:
-        options = ReadOptions(level=len(found), salvage=True)
+        options = micrograph.answers.model_copy(update={"level": len(found)}).salvaging()
         try:
             level = PictureLevel(type(micrograph).open(micrograph.path, options=options))
         except OptionError:

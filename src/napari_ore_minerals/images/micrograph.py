@@ -22,6 +22,7 @@ from napari_ore_minerals.images.photographs import Opened, open_photograph
 from napari_ore_minerals.images.pixels import (
     Guess,
     Holes,
+    PictureAnswers,
     Pixels,
     PixelSource,
     ReadOptions,
@@ -30,12 +31,12 @@ from napari_ore_minerals.images.pixels import (
 )
 from napari_ore_minerals.images.scale import check_um_per_px
 
-__all__ = ["Guess", "Micrograph", "PixelSource", "Pixels", "ReadOptions", "Window"]
+__all__ = ["Guess", "Micrograph", "PictureAnswers", "PixelSource", "Pixels", "ReadOptions", "Window"]
 
 BY_USER = "given by the user"
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PHOTOGRAPH_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM")
-_AS_READ = ReadOptions()
+_AS_READ, _UNANSWERED = ReadOptions(), PictureAnswers()
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Micrograph:
         What was assumed where the source does not tell, to be shown to the user.
     path : Path or None
         The file, if it came from one.
+    answers : PictureAnswers
+        What the user answered, with which the same file gives the same picture again.
     """
 
     source: PixelSource
@@ -65,6 +68,7 @@ class Micrograph:
     um_per_px_source: str = ""
     guesses: tuple[Guess, ...] = ()
     path: Path | None = None
+    answers: PictureAnswers = _UNANSWERED
 
     def __post_init__(self) -> None:
         if self.um_per_px is not None:
@@ -131,7 +135,7 @@ class Micrograph:
             return _open_zarr(path, um_per_px, options)
         opened = open_photograph(path) if _is_photograph(path) else _open_tiff(path, options)
         picture = cls._from_opened(opened, path.name, um_per_px, options)
-        return replace(picture, path=path)
+        return replace(picture, path=path, answers=options.answers)
 
     @classmethod
     def from_array(
@@ -173,7 +177,8 @@ class Micrograph:
         chunks = stored_chunks(level, layout)
         gone = vanished(level, layout, chunks)
         plane = ArrayPlane(level, layout, name, chunks=chunks, gone=gone, salvage=options.salvage)
-        return cls._from_opened(Opened(plane, _array_colours(plane, name), guesses), name, um_per_px, options)
+        opened = Opened(plane, _array_colours(plane, name), guesses)
+        return replace(cls._from_opened(opened, name, um_per_px, options), answers=options.answers)
 
     @classmethod
     def _from_opened(
@@ -251,7 +256,7 @@ def _open_zarr(path: Path, um_per_px: float | None, options: ReadOptions) -> Mic
     picture = Micrograph.from_array(levels, name=path.name, um_per_px=um_per_px, options=plain_options)
     if um_per_px is None and told is not None:
         picture = picture.with_scale(told, "OME metadata")
-    return replace(picture, path=path)
+    return replace(picture, path=path, answers=options.answers)
 
 
 def _open_tiff(path: Path, options: ReadOptions) -> Opened:
@@ -266,7 +271,7 @@ def _level(array: Any, level: int, name: str) -> Any:
             raise OptionError(f"{name}: there is no level {level}; the array is not a pyramid.")
         return array
     if level >= len(array):
-        raise OptionError(f"{name}: there is no level {level}; the pyramid has {len(array)} levels from 0.")
+        raise OptionError(f"{name}: there is no level {level}; the pyramid has levels 0 to {len(array) - 1}.")
     sizes = [_shape(part, name) for part in array]
     if any(max(finer) < max(coarser) for finer, coarser in pairwise(sizes)):
         raise PictureError(f"{name}: the levels of a pyramid must go from fine to coarse, not {sizes}.")

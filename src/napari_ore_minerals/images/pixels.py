@@ -111,39 +111,51 @@ def _as_tuple(value: Any) -> Any:
     return None if value is None else tuple(np.atleast_1d(value).tolist())
 
 
-class ReadOptions(BaseModel):
-    """Answers to what a picture may leave open; what is not answered is told by the source or guessed.
+class PictureAnswers(BaseModel):
+    """Answers of the user to what a picture may leave open; what is not answered is told by the source or guessed.
 
     Attributes
     ----------
-    rgb : bool, optional
-        For arrays: whether the last axis holds colours (as napari's image layers know).
-    channel_axis : int, optional
-        Axis of the array (or of the TIFF series) that holds 3 or 4 colours.
-    channel_order : "rgb" or "bgr"
-        Order of the colours; ``"bgr"`` for arrays from OpenCV.
-    value_range : (float, float), optional
-        Values shown as black and as white; values beyond are clipped.
     bit_depth : int, optional
         True depth of integer values, 1 to 16: 12 for a 12-bit camera that writes 16-bit files.
+    value_range : (float, float), optional
+        Values shown as black and as white; values beyond are clipped.
+    channel_order : "rgb" or "bgr"
+        Order of the colours; ``"bgr"`` for arrays from OpenCV.
+    channel_axis : int, optional
+        Axis of the array (or of the TIFF series) that holds 3 or 4 colours.
     plane : int or tuple of int, optional
         Which plane of a stack: one index for each axis in front of the picture's own.
     level : int
         Pyramid level, 0 the finest.
-    salvage : bool
-        Whether tiles and chunks that cannot be read have no data, instead of being an error.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rgb: bool | None = None
-    channel_axis: int | None = None
-    channel_order: Literal["rgb", "bgr"] = "rgb"
-    value_range: tuple[float, float] | None = None
-    bit_depth: Annotated[int, Field(ge=1, le=16)] | None = None
-    plane: Annotated[tuple[int, ...], BeforeValidator(_as_tuple)] | None = None
-    level: Annotated[int, Field(ge=0)] = 0
-    salvage: bool = False
+    bit_depth: Annotated[int, Field(ge=1, le=16)] | None = Field(
+        None,
+        title="Bit depth",
+        description="True depth of whole numbers: 12 for a 12-bit camera that writes 16-bit files.",
+    )
+    value_range: tuple[float, float] | None = Field(
+        None,
+        title="Value range",
+        description="Values that are black and white, such as 0 4095; what lies beyond is clipped.",
+    )
+    channel_order: Literal["rgb", "bgr"] = Field(
+        "rgb",
+        title="Channel order",
+        description="Order of the colours; bgr for pictures that OpenCV mixed up.",
+    )
+    channel_axis: int | None = Field(
+        None, title="Channel axis", description="Axis that holds the 3 or 4 colours, counted from 0."
+    )
+    plane: Annotated[tuple[int, ...], BeforeValidator(_as_tuple)] | None = Field(
+        None,
+        title="Plane",
+        description="Which plane of a stack: one number, counted from 0, for each axis before rows and columns.",
+    )
+    level: int = Field(0, ge=0, title="Level", description="Level of a pyramid; 0 is the finest.")
 
     @model_validator(mode="after")
     def _range_rises(self) -> Self:
@@ -151,9 +163,35 @@ class ReadOptions(BaseModel):
             low, high = self.value_range
             if not (np.isfinite([low, high]).all() and low < high):
                 raise ValueError(
-                    f"value_range must rise from a finite value to another, not {self.value_range}"
+                    f"the value range must rise from one finite value to another, not from {low:g} to {high:g}"
                 )
         return self
+
+    def salvaging(self) -> ReadOptions:
+        """Return how to open the picture so that what is damaged in it is left out."""
+        return ReadOptions(
+            **{name: getattr(self, name) for name in PictureAnswers.model_fields}, salvage=True
+        )
+
+
+class ReadOptions(PictureAnswers):
+    """Answers, and what the caller knows of its source.
+
+    Attributes
+    ----------
+    rgb : bool, optional
+        For arrays: whether the last axis holds colours (as napari's image layers know).
+    salvage : bool
+        Whether tiles and chunks that cannot be read have no data, instead of being an error.
+    """
+
+    rgb: bool | None = None
+    salvage: bool = False
+
+    @property
+    def answers(self) -> PictureAnswers:
+        """What the user answered."""
+        return PictureAnswers(**{name: getattr(self, name) for name in PictureAnswers.model_fields})
 
 
 def sample_windows(height_px: int, width_px: int) -> Iterator[Window]:

@@ -61,7 +61,7 @@ def _open(tiff: tifffile.TiffFile, path: Path, options: ReadOptions) -> Opened:
     series = tiff.series[number]
     if options.level >= len(series.levels):
         raise OptionError(
-            f"{name}: there is no level {options.level}; it has {len(series.levels)} levels from 0."
+            f"{name}: there is no level {options.level}; its levels are 0 to {len(series.levels) - 1}."
         )
     level = series.levels[options.level]
     shape, axes = tuple(level.shape), level.axes

@@ -86,7 +86,7 @@ def open_zarr(path: Path, options: ReadOptions) -> tuple[list[zarr.Array], ReadO
         raise PictureError(f"{path.name}: a level of the OME-Zarr image is no array; save the picture anew.")
     if options.level >= len(levels):
         raise OptionError(
-            f"{path.name}: there is no level {options.level}; it has {len(levels)} levels from 0."
+            f"{path.name}: there is no level {options.level}; its levels are 0 to {len(levels) - 1}."
         )
     names = [axis.name for axis in image.axes]
     if options.channel_axis is None and "c" in names and levels[0].shape[names.index("c")] in (3, 4):

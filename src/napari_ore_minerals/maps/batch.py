@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from napari_ore_minerals.errors import OptionError, OreMineralsError, ResultError
-from napari_ore_minerals.images.micrograph import Micrograph, ReadOptions
+from napari_ore_minerals.images.micrograph import Micrograph, PictureAnswers
 from napari_ore_minerals.maps.areas import areas
 from napari_ore_minerals.maps.files import read_result, result_folder, write_result
 from napari_ore_minerals.maps.records import ClassifyOptions, ModelRecord
@@ -22,8 +22,29 @@ if TYPE_CHECKING:
     from napari_ore_minerals.maps.mineral_map import MineralMap
     from napari_ore_minerals.models.classifier import Classifier
 
-_SALVAGED = ReadOptions(salvage=True)
 HOW_FAST = {"device": "auto", "precision": "auto", "batch_size": None}  # options that change no answer
+
+
+class Reading(NamedTuple):
+    """How the pictures of a batch are opened.
+
+    Attributes
+    ----------
+    um_per_px : float or None
+        For pictures that do not tell.
+    answers : PictureAnswers
+        To what they leave open.
+    """
+
+    um_per_px: float | None = None
+    answers: PictureAnswers = PictureAnswers()
+
+    def open(self, path: Path) -> Micrograph:
+        """Open one of them; what is damaged in it is left out."""
+        return Micrograph.open(path.absolute(), um_per_px=self.um_per_px, options=self.answers.salvaging())
+
+
+AS_TOLD = Reading()
 
 
 @dataclass(frozen=True)
@@ -60,7 +81,7 @@ def batch_steps(
     options: ClassifyOptions,
     *,
     out: Path | None = None,
-    um_per_px: float | None = None,
+    reading: Reading = AS_TOLD,
     overwrite: bool = False,
 ) -> Steps[list[Outcome]]:
     """Classify pictures one after another; one that cannot be read or written does not stop the others.
@@ -73,8 +94,8 @@ def batch_steps(
         For all of them.
     out
         Where the result folders go; None for beside each picture.
-    um_per_px
-        For pictures that do not tell.
+    reading
+        How to open them.
     overwrite
         Classify anew, and replace results of another model or other options.
 
@@ -97,9 +118,8 @@ def batch_steps(
     outcomes: list[Outcome] = []
     for path, folder in zip(pictures, folders, strict=True):
         try:
-            outcome = yield from _one(
-                path, folder, classifier, options, um_per_px=um_per_px, overwrite=overwrite
-            )
+            micrograph = reading.open(path)
+            outcome = yield from _one(path, folder, micrograph, classifier, options, overwrite=overwrite)
         except (OreMineralsError, OSError, MemoryError) as error:
             outcome = Outcome(path, folder, problem=str(error) or type(error).__name__)
         if outcome is None:
@@ -153,14 +173,13 @@ def area_table(
 def _one(
     path: Path,
     folder: Path,
+    micrograph: Micrograph,
     classifier: Classifier,
     options: ClassifyOptions,
     *,
-    um_per_px: float | None,
     overwrite: bool,
 ) -> Steps[Outcome | None]:
     """Classify one picture, unless its result is there; None if a stop was asked for in the middle."""
-    micrograph = Micrograph.open(path.absolute(), um_per_px=um_per_px, options=_SALVAGED)
     guesses = tuple(map(str, micrograph.guesses))
     if folder.exists() and not overwrite:
         older = _same_result(folder, micrograph, classifier, options)

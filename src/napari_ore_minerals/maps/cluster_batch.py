@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_ore_minerals.errors import JobError, OreMineralsError
-from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.maps.areas import areas
-from napari_ore_minerals.maps.batch import Outcome, result_folders
+from napari_ore_minerals.maps.batch import AS_TOLD, Outcome, Reading, result_folders
 from napari_ore_minerals.maps.cluster import check_address
 from napari_ore_minerals.maps.files import read_result
 from napari_ore_minerals.maps.picture_tasks import (
-    SALVAGED,
     PictureTask,
     TaskAnswer,
     card_hash,
@@ -49,7 +47,7 @@ class Batch:
         Model folder, in the same place on all machines, as the pictures and results are.
     options : ClassifyOptions
     out : Path or None
-    um_per_px : float or None
+    reading : Reading
     overwrite : bool
     """
 
@@ -57,7 +55,7 @@ class Batch:
     model: Path
     options: ClassifyOptions
     out: Path | None = None
-    um_per_px: float | None = None
+    reading: Reading = AS_TOLD
     overwrite: bool = False
 
 
@@ -196,7 +194,7 @@ class _Run:
         """Describe a picture; None if it cannot be opened, whose sentence is known then."""
         batch, path, folder = self._batch, self._batch.pictures[number], self._folders[number]
         try:
-            picture = Micrograph.open(path.absolute(), um_per_px=batch.um_per_px, options=SALVAGED)
+            picture = batch.reading.open(path)
             self._there[number] = folder.exists(), tuple(map(str, picture.guesses))
             return PictureTask(
                 picture=path.absolute(),
@@ -205,7 +203,7 @@ class _Run:
                 card_sha256=self._card_sha256,
                 options=batch.options,
                 out=None if batch.out is None else batch.out.absolute(),
-                um_per_px=batch.um_per_px,
+                reading=batch.reading,
                 overwrite=batch.overwrite,
                 software=self._software,
             )

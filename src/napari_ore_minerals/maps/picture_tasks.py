@@ -15,15 +15,13 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from napari_ore_minerals.errors import JobError, ModelError, OreMineralsError, PictureError
-from napari_ore_minerals.images.micrograph import Micrograph, ReadOptions
-from napari_ore_minerals.maps.batch import batch_steps
+from napari_ore_minerals.maps.batch import AS_TOLD, Reading, batch_steps
 from napari_ore_minerals.maps.records import ClassifyOptions
 from napari_ore_minerals.models.card import ModelCard
 from napari_ore_minerals.models.classifier import Classifier
 from napari_ore_minerals.models.devices import DeviceName, Precision, prepare_process
 from napari_ore_minerals.progress import run
 
-SALVAGED = ReadOptions(salvage=True)
 _RECORD = ConfigDict(extra="forbid", frozen=True)
 _SOFTWARE = ("napari-ore-minerals", "torch", "timm", "numpy")
 _one_at_a_time = threading.Lock()  # a worker with several threads has one model and one device
@@ -43,7 +41,7 @@ class PictureTask(BaseModel):
     card_sha256 : str
         Of the model's card, which has that of the weights.
     options : ClassifyOptions
-    um_per_px : float or None
+    reading : Reading
     overwrite : bool
     software : dict
         Versions of what the bits of an answer depend on.
@@ -57,7 +55,7 @@ class PictureTask(BaseModel):
     card_sha256: str
     options: ClassifyOptions
     out: Path | None = None
-    um_per_px: float | None = None
+    reading: Reading = AS_TOLD
     overwrite: bool = False
     software: dict[str, str] = {}
 
@@ -116,7 +114,7 @@ def _performed(task: PictureTask) -> TaskAnswer:
         )
     prepare_process()
     classifier = _classifier(task.model, task.card_sha256, task.options.device, task.options.precision)
-    picture = Micrograph.open(task.picture, um_per_px=task.um_per_px, options=SALVAGED)
+    picture = task.reading.open(task.picture)
     if picture.fingerprint() != task.fingerprint:
         raise PictureError(
             f"{task.picture} is another picture on {here} than where the batch was begun: "
@@ -127,7 +125,7 @@ def _performed(task: PictureTask) -> TaskAnswer:
         classifier,
         task.options,
         out=task.out,
-        um_per_px=task.um_per_px,
+        reading=task.reading,
         overwrite=task.overwrite,
     )
     (outcome,) = run(steps)

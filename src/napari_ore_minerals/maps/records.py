@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from napari_ore_minerals.images.pixels import PictureAnswers
 from napari_ore_minerals.models.architectures import SwinConvention
 from napari_ore_minerals.models.devices import DeviceName, Precision
 
@@ -63,7 +64,7 @@ class ClassifyOptions(BaseModel):
 
 
 class PictureRecord(BaseModel):
-    """The picture that a map was made from; ``guesses`` is what was assumed in reading it."""
+    """The picture that a map was made from; ``guesses`` were assumed in reading it, ``answers`` were given."""
 
     model_config = _RECORD
 
@@ -73,6 +74,7 @@ class PictureRecord(BaseModel):
     width_px: int
     fingerprint: str
     guesses: tuple[str, ...] = ()
+    answers: PictureAnswers = PictureAnswers()
 
     @classmethod
     def of(cls, micrograph: Micrograph, *, fingerprint: str | None = None) -> Self:
@@ -84,6 +86,7 @@ class PictureRecord(BaseModel):
             width_px=micrograph.width_px,
             fingerprint=micrograph.fingerprint() if fingerprint is None else fingerprint,
             guesses=tuple(map(str, micrograph.guesses)),
+            answers=micrograph.answers,
         )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 COMMAND = (sys.executable, "-P", "-m", "napari_ore_minerals.widgets.worker")
 LAST_WORDS_BYTES = 4000
+ANEW = "open it anew, or save it as a TIFF and open that."
 
 
 class Order(NamedTuple):
@@ -103,17 +104,22 @@ class ChildProcess:
     def _receive(self) -> None:
         connection = self._accept()
         Thread(target=self._transmit, args=(connection,), name="ore-minerals _transmit", daemon=True).start()
-        with contextlib.suppress(EOFError, OSError):
-            while True:
-                message = connection.recv()
-                if isinstance(message, WindowWanted):
-                    self._outbox.put(self._read(message))
-                else:
-                    self.inbox.put(message)
-        self._outbox.put(None)
-        exit_code = self.popen.wait()
-        self._pictures.clear()
-        self.inbox.put(Ended(exit_code, self._last_words()))
+        try:
+            with contextlib.suppress(EOFError, OSError):
+                while True:
+                    message = connection.recv()
+                    if isinstance(message, WindowWanted):
+                        self._outbox.put(self._read(message))
+                    else:
+                        self.inbox.put(message)
+        except BaseException:
+            self.kill()
+            raise
+        finally:
+            self._outbox.put(None)
+            exit_code = self.popen.wait()
+            self._pictures.clear()
+            self.inbox.put(Ended(exit_code, self._last_words()))
 
     def _accept(self) -> Connection:
         with self._listener:
@@ -124,18 +130,25 @@ class ChildProcess:
                     return connection
 
     def _transmit(self, connection: Connection) -> None:
-        with contextlib.suppress(OSError), connection:
-            while (message := self._outbox.get()) is not None:
-                if isinstance(message, Order):
-                    message = self._opened(message)
-                if message is not None:
-                    connection.send(message)
+        try:
+            with contextlib.suppress(OSError), connection:
+                while (message := self._outbox.get()) is not None:
+                    if isinstance(message, Order):
+                        message = self._opened(message)
+                    if message is not None:
+                        connection.send(message)
+        except BaseException:
+            self.kill()  # the child would wait for ever for what is not sent
+            raise
 
     def _opened(self, order: Order) -> object:
         try:
             micrograph = order.open_picture()
         except OreMineralsError as error:
             self.inbox.put(Failed(order.job, str(error)))
+            return None
+        except Exception as error:  # noqa: BLE001 - a layer's data may be anybody's, and raise anything
+            self.inbox.put(Failed(order.job, f"The picture cannot be opened ({_reason(error)}): {ANEW}"))
             return None
         self._pictures[order.job] = micrograph
         return order.run(
@@ -146,6 +159,7 @@ class ChildProcess:
                 micrograph.um_per_px,
                 micrograph.um_per_px_source,
                 micrograph.guesses,
+                micrograph.answers,
                 micrograph.path,
             )
         )
@@ -169,3 +183,9 @@ def _window(picture: Micrograph, number: int, window: Window) -> WindowRead:
         return WindowRead(number, picture.read(window))
     except OreMineralsError as error:
         return WindowRead(number, None, str(error))
+    except Exception as error:  # noqa: BLE001 - a layer's data may be anybody's, and raise anything
+        return WindowRead(number, None, f"{picture.name} cannot be read ({_reason(error)}): {ANEW}")
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -9,7 +9,6 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from napari_ore_minerals.errors import PictureError
-from napari_ore_minerals.images.pixels import ReadOptions
 from napari_ore_minerals.minerals import UNCLASSIFIED
 from napari_ore_minerals.widgets.layers import GRAINS_KEY, MAP_KEY, MINERALS, ROLE_KEY, is_ours, scaled
 from napari_ore_minerals.widgets.pictures import LayerPicture, Placement, picture_of, transform_of
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_ore_minerals.images.micrograph import Micrograph
+    from napari_ore_minerals.images.pixels import PictureAnswers
     from napari_ore_minerals.maps.mineral_map import MineralMap
 
 NEAR = 0.05  # of a cell: how far corners may be apart that are to be the same
@@ -176,7 +176,7 @@ def open_classified(
         If it is not here, or is another one.
     """
     known, other = mineral_map.picture.fingerprint, ""
-    for found in _opened(picture, path):
+    for found in _opened(picture, path, mineral_map.picture.answers):
         if not known or found.fingerprint() == known:
             scale = mineral_map.um_per_px
             return found if scale is None else found.with_scale(scale, mineral_map.um_per_px_source)
@@ -190,14 +190,14 @@ def open_classified(
     )
 
 
-def _opened(picture: LayerPicture | None, path: Path | None) -> Iterator[Micrograph]:
+def _opened(picture: LayerPicture | None, path: Path | None, answers: PictureAnswers) -> Iterator[Micrograph]:
     """Pictures that may be that of a map, the layer first; of a damaged one what is whole."""
     from napari_ore_minerals.images.micrograph import Micrograph
 
     if picture is not None:
         yield picture.micrograph()
     if path is not None and path.exists():
-        yield Micrograph.open(path, options=ReadOptions(salvage=True))
+        yield Micrograph.open(path, options=answers.salvaging())
 
 
 def lies_over(layer: Labels, image: Layer) -> bool:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_ore_minerals.images.pixels import Guess, Pixels, Window
+    from napari_ore_minerals.images.pixels import Guess, PictureAnswers, Pixels, Window
     from napari_ore_minerals.images.tiles import TileGrid
     from napari_ore_minerals.learning.corrections import Cell, Correction
     from napari_ore_minerals.maps.mineral_map import MineralMap
@@ -39,6 +39,7 @@ class PictureFacts(NamedTuple):
     um_per_px: float | None
     um_per_px_source: str
     guesses: tuple[Guess, ...]
+    answers: PictureAnswers
     path: Path | None
 
 

@@ -49,6 +49,7 @@ def partial_map(gathered: Gathered, card: ModelCard, picture: LayerPicture) -> M
             height_px=picture.height_px,
             width_px=picture.width_px,
             fingerprint="",
+            answers=picture.options.answers,
         ),
         model=ModelRecord.of(card),
         run=RunRecord(

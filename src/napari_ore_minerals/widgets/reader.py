@@ -60,14 +60,14 @@ def placement_of(mineral_map: MineralMap) -> Placement:
 def _picture(folder: Path, mineral_map: MineralMap, placement: Placement) -> list[LayerData]:
     """Read the picture if one of its name lies beside the folder and has its pixels; a large one as it is looked at."""
     from napari_ore_minerals.images.levels import is_large, levels_of
-    from napari_ore_minerals.images.micrograph import Micrograph, ReadOptions
+    from napari_ore_minerals.images.micrograph import Micrograph
 
     path = _picture_path(folder, mineral_map)
     arguments = {"name": mineral_map.picture.name, "rgb": True, **placement.transform}
     if path is None:
         return []
     try:
-        micrograph = Micrograph.open(path, options=ReadOptions(salvage=True))
+        micrograph = Micrograph.open(path, options=mineral_map.picture.answers.salvaging())
         if micrograph.fingerprint() != mineral_map.picture.fingerprint:
             return []
         if not is_large(micrograph.height_px, micrograph.width_px):

@@ -231,7 +231,8 @@ def micrograph_of(pixels: RemotePixels, facts: PictureFacts) -> Micrograph:
     """Return the picture whose pixels are in the viewer's process."""
     from napari_ore_minerals.images.micrograph import Micrograph
 
-    return Micrograph(pixels, facts.name, facts.um_per_px, facts.um_per_px_source, facts.guesses, facts.path)
+    scale = facts.um_per_px, facts.um_per_px_source
+    return Micrograph(pixels, facts.name, *scale, facts.guesses, facts.path, facts.answers)
 
 
 def first_line(error: BaseException) -> str:
