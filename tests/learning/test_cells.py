@@ -140,6 +140,7 @@ def test_a_tile_is_named_by_the_mean_of_its_cells(ores: TileDataset, model: Path
 def test_evaluation_that_is_stopped_is_of_what_was_done(ores: TileDataset, model: Path):
     report = run(evaluate_cells_steps(ores, "training", model), lambda step: step.done >= 2)
     assert report.predictions["photograph"].nunique() == 2
+    assert report.notices[0].startswith("stopped after 2 of 9 pictures")
 
 
 def test_training_that_is_stopped_writes_nothing(ores: TileDataset, tmp_path: Path):

@@ -255,6 +255,51 @@ def test_a_stopped_comparison_says_so_and_goes_on(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("words", ["micro (1 of 1): validation tiles", "micro (1 of 1): test tiles"])
+@pytest.mark.parametrize("once", [True, False], ids=["asked once", "asked again and again"])
+def test_a_comparison_that_is_stopped_while_it_measures_keeps_no_part_of_an_evaluation(
+    compared: Path, dataset, options: CompareOptions, tmp_path: Path, words: str, *, once: bool
+):
+    one = options.model_copy(
+        update={"models": ("micro",), "evaluation": MEASURING.model_copy(update={"batch_size": 8})}
+    )
+    asked: list[str] = []
+
+    def stop(step) -> bool:
+        if now := step.stage == words:
+            asked.append(step.stage)
+        return now if once else bool(asked)
+
+    run(compare_steps(dataset, tmp_path / "out", one), stop)
+    assert len(asked) == 1
+    assert "stopped while it was measured" in not_trained(tmp_path / "out")["micro"]
+    assert [path.name for path in (tmp_path / "out" / "evaluations").iterdir()] == ["colour-forest"]
+    run(compare_steps(dataset, tmp_path / "out", one))
+    assert not_trained(tmp_path / "out") == {}
+    for name in ("predictions.csv", "figures.csv", "calibration.csv"):
+        whole, again = (folder / "evaluations" / "micro" / name for folder in (compared, tmp_path / "out"))
+        pd.testing.assert_frame_equal(pd.read_csv(whole), pd.read_csv(again), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_stop_between_models_leaves_the_others_for_the_next_time(
+    dataset, options: CompareOptions, tmp_path: Path
+):
+    first = options.model_copy(update={"models": ("mobilenetv2", "micro")})
+    steps: list[str] = []
+
+    def stop(step) -> bool:
+        steps.append(step.stage)
+        return bool(step.notice)  # that the first could not be trained
+
+    run(compare_steps(dataset, tmp_path / "out", first), stop)
+    assert "not begun" in not_trained(tmp_path / "out")["micro"]
+    assert not any(stage.startswith("micro") for stage in steps)
+    run(compare_steps(dataset, tmp_path / "begin", first), lambda step: step.stage == "colour forest")
+    assert all("not begun" in why for why in not_trained(tmp_path / "begin").values())
+
+
+@pytest.mark.slow
 def test_a_folder_of_something_else_or_with_other_settings_is_refused(
     compared: Path, dataset, options: CompareOptions, tmp_path: Path
 ):

@@ -140,6 +140,7 @@ def test_a_device_that_is_lost_while_galleries_are_drawn_is_one_sentence(
 def test_an_evaluation_can_be_stopped(dataset, three_mineral_model: Path):
     found = run(evaluate_model_steps(dataset, "test", three_mineral_model, CPU), lambda step: step.done >= 16)
     assert len(found.predictions) == 16
+    assert found.notices[0] == "stopped after 16 of 36 tiles: the figures are of these alone"
 
 
 def test_a_written_report_is_read_again_number_by_number(report: EvaluationReport, tmp_path: Path):

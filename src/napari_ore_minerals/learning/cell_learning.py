@@ -22,7 +22,12 @@ from .cell_files import CELLS_PER_TILE, CellCard, load_cells, save_cells
 from .cell_labels import MaskedLabels, shares_of_tiles
 from .evaluate_options import WANTED_PRECISION
 from .evaluation import confident_from
-from .evaluation_report import EvaluationReport, class_indices, few_photographs, table_of_predictions
+from .evaluation_report import (
+    EvaluationReport,
+    class_indices,
+    few_photographs,
+    table_of_predictions,
+)
 from .tile_cache import picture_path, picture_sha256
 from .tile_table import listed
 

@@ -9,103 +9,39 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
 
 from napari_ore_minerals.errors import DatasetError, OptionError, OreMineralsError, ResultError
 from napari_ore_minerals.maps.whole import whole_folder
-from napari_ore_minerals.models.architectures import ARCHITECTURES, Architecture
+from napari_ore_minerals.models.architectures import ARCHITECTURES
 from napari_ore_minerals.models.card import CARD_NAME
 from napari_ore_minerals.progress import Progress, Steps, mapped
 
 from .baseline import ColourForest
 from .calibration import save_calibrated
 from .comparison_files import write_comparison
+from .comparison_plan import CompareOptions, PlannedRun, planned_runs
 from .comparison_tables import Outcome
-from .evaluate_options import EvaluateOptions
 from .evaluation_files import RECORD, read_evaluation, write_evaluation
 from .evaluation_report import EvaluationReport, table_of_predictions
 from .model_evaluation import calibration_steps, evaluate_model_steps, tiles_of
-from .options import TrainOptions
 from .runs import train_dataset_steps
-from .weights import Weights, architecture_named
 
 if TYPE_CHECKING:
     from .collection import TileDataset
 
+__all__ = ["CompareOptions", "compare_steps", "not_trained", "planned_runs"]
+
 COMPARISON = "compare.json"
 FOREST = "colour-forest"
-FROM_SCRATCH = "-from-scratch"
 MAY_DIFFER = {"device", "checkpoint_minutes"}  # when a comparison is gone on with
-
-
-class CompareOptions(BaseModel):
-    """What to compare, and how."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    models: tuple[str, ...] = Field(
-        ("swin_base", "resnet50", "mobilenetv2"), min_length=1, title="Models", description="Architectures"
-    )
-    also_from_scratch: bool = Field(
-        False, title="Also from scratch", description="Train each model a second time, with random weights"
-    )
-    weights: tuple[str, ...] = Field(
-        ("imagenet",),
-        title="Weights",
-        description="imagenet, none, or MODEL=FILE for one of the models",
-    )
-    training: TrainOptions = TrainOptions.preset("paper")
-    evaluation: EvaluateOptions = EvaluateOptions()
-    part: Literal["test", "validation"] = Field(
-        "test", title="Part", description="Tiles that the models are measured on"
-    )
-    command: str = Field(
-        "", title="Command", description="What to write in the report as the way to repeat it"
-    )
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """One model to train."""
-
-    name: str
-    architecture: Architecture
-    weights: Weights
-
-    @property
-    def shown_weights(self) -> str:
-        """What it begins with, without the folders of this computer."""
-        return self.weights.name if isinstance(self.weights, Path) else self.weights
-
-
-def planned_runs(options: CompareOptions) -> tuple[PlannedRun, ...]:
-    """List the models to train, in their order.
-
-    Raises
-    ------
-    OptionError
-        If a model or weights are not known, or a model is named twice.
-    """
-    common, own = _weights(options.weights)
-    if strangers := sorted(set(own) - set(options.models)):
-        raise OptionError(f"weights are given for {', '.join(strangers)}, which is not among the models")
-    plan: list[PlannedRun] = []
-    for name in options.models:
-        architecture, weights = architecture_named(name), own.get(name, common)
-        plan.append(PlannedRun(name, architecture, weights))
-        if options.also_from_scratch and weights != "none":
-            plan.append(PlannedRun(name + FROM_SCRATCH, architecture, "none"))
-    if len({run.name for run in plan}) < len(plan):
-        raise OptionError(f"a model is named twice: {', '.join(options.models)}")
-    return tuple(plan)
+Result = TypeVar("Result")
 
 
 def compare_steps(dataset: TileDataset, out: Path, options: CompareOptions) -> Steps[Path]:
@@ -146,18 +82,20 @@ def compare_steps(dataset: TileDataset, out: Path, options: CompareOptions) -> S
     _check_parts(dataset, options)
     _begin(dataset, Path(out), options)
     smallest = min(ARCHITECTURES[run.architecture].input_px for run in plan)
-    yield Progress(0, len(plan), "models", "colour forest")
+    stopped = yield Progress(0, len(plan), "models", "colour forest")
     forest = _forest(dataset, Path(out), options, input_px=smallest)
     outcomes: list[Outcome] = []
     for number, run in enumerate(plan, 1):
+        if stopped:
+            outcomes += [_not_begun(later) for later in plan[number - 1 :]]
+            break
         stage = f"{run.name} ({number} of {len(plan)})"
         with closing(mapped(_outcome_steps(dataset, out, options, run), partial(_at, stage))) as steps:
             outcomes.append((yield from steps))
-        if outcomes[-1].failure:
-            yield Progress(number, len(plan), "models", notice=f"{run.name}: {outcomes[-1].failure}")
-        if outcomes[-1].facts.get("state") == "stopped":
-            outcomes += [_not_begun(later) for later in plan[number:]]
-            break
+        stopped = outcomes[-1].stopped
+        if failure := outcomes[-1].failure:
+            asked = yield Progress(number, len(plan), "models", notice=f"{run.name}: {failure}")
+            stopped = stopped or bool(asked)
     yield Progress(len(plan), len(plan), "models", "drawing and writing")
     return write_comparison(dataset, Path(out), options, outcomes, forest)
 
@@ -181,28 +119,51 @@ def _outcome_steps(
         return replace(outcome, failure=str(error))
     outcome = replace(outcome, facts=_facts(folder))
     if outcome.facts["state"] != "finished":
-        return replace(outcome, failure="stopped before its end; the same command goes on with it")
-    outcome = replace(outcome, epochs=pd.read_csv(folder / "epochs.csv"))
+        failure = "stopped before its end; the same command goes on with it"
+        return replace(outcome, failure=failure, stopped=True)
     report = yield from _measured_steps(dataset, out, options, run.name)
-    return replace(outcome, report=report, model=Path(out) / "models" / run.name)
+    if report is None:
+        failure = "trained, and stopped while it was measured; the same command goes on with it"
+        return replace(outcome, failure=failure, stopped=True)
+    epochs = pd.read_csv(folder / "epochs.csv")
+    return replace(outcome, epochs=epochs, report=report, model=Path(out) / "models" / run.name)
 
 
 def _measured_steps(
     dataset: TileDataset, out: Path, options: CompareOptions, name: str
-) -> Steps[EvaluationReport]:
-    """Calibrate and measure a trained model, or read what was found earlier."""
+) -> Steps[EvaluationReport | None]:
+    """Calibrate and measure a trained model, or read what was found earlier; None where a stop was asked for."""
     trained, model = (Path(out) / place / name for place in ("runs", "models"))
     folder = Path(out) / "evaluations" / name
     if (folder / RECORD).is_file() and (model / CARD_NAME).is_file():
         return read_evaluation(folder)
-    fitted = yield from calibration_steps(dataset, trained / "model", options.evaluation)
+    fitted = yield from _whole(calibration_steps(dataset, trained / "model", options.evaluation))
+    if fitted is None:
+        return None
     if not (model / CARD_NAME).is_file():
         save_calibrated(model, trained / "model", fitted)
     measuring = evaluate_model_steps(dataset, options.part, model, options.evaluation, fitted=fitted)
-    report = replace((yield from measuring), title=name)
+    found = yield from _whole(measuring)
+    if found is None:
+        return None
+    report = replace(found, title=name)
     with whole_folder(folder, mark=RECORD, overwrite=True) as staging:
         write_evaluation(report, staging)
     return report
+
+
+def _whole(steps: Steps[Result]) -> Steps[Result | None]:
+    """Pass steps on; what was asked to stop gives None, since a part of a result must not pass for all of it."""
+    asked: bool | None = None
+    with closing(steps):
+        while not asked:
+            try:
+                progress = steps.send(asked)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            asked = yield progress
+    return None
 
 
 def _forest(dataset: TileDataset, out: Path, options: CompareOptions, *, input_px: int) -> Outcome:
@@ -266,21 +227,6 @@ def _differing(older: dict[str, Any], newer: dict[str, Any]) -> list[str]:
     return [
         f"{name}: {older.get(name)}, now {value}" for name, value in newer.items() if older.get(name) != value
     ]
-
-
-def _weights(given: Sequence[str]) -> tuple[Weights, dict[str, Weights]]:
-    """Weights for all models, and those of single ones."""
-    common: Weights = "imagenet"
-    own: dict[str, Weights] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if equals:
-            own[name] = value if value in ("imagenet", "none") else Path(value)  # type: ignore[assignment]
-        elif text in ("imagenet", "none"):
-            common = text  # type: ignore[assignment]
-        else:
-            raise OptionError(f"weights must be imagenet, none or MODEL=FILE, not {text!r}")
-    return common, own
 
 
 def _facts(folder: Path) -> dict[str, Any]:

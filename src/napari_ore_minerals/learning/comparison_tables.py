@@ -42,6 +42,8 @@ class Outcome:
         ``run.json`` of its run.
     failure : str
         Why it was not trained.
+    stopped : bool
+        Whether that is because somebody asked to stop.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Outcome:
     epochs: pd.DataFrame | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     failure: str = ""
+    stopped: bool = False
 
     @property
     def printed(self) -> bool:

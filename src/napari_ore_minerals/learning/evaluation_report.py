@@ -127,6 +127,11 @@ def few_photographs(tiles: pd.DataFrame) -> list[str]:
     return [sentence] if photographs < FEW_PHOTOGRAPHS else []
 
 
+def stopped_after(done: int, total: int, unit: str) -> list[str]:
+    """Say that an evaluation was stopped, where it was; else nothing."""
+    return [f"stopped after {done} of {total} {unit}: the figures are of these alone"] if done < total else []
+
+
 def class_indices(names: pd.Series, minerals: MineralTable) -> NDArray[np.int64]:
     """Turn names of minerals into indices of a model's classes.
 

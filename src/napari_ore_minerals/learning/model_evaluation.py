@@ -12,7 +12,13 @@ from napari_ore_minerals.progress import Progress, Steps
 
 from .calibration import Calibration, calibrate, reliability
 from .evaluate_options import EvaluateOptions
-from .evaluation_report import EvaluationReport, class_indices, few_photographs, table_of_predictions
+from .evaluation_report import (
+    EvaluationReport,
+    class_indices,
+    few_photographs,
+    stopped_after,
+    table_of_predictions,
+)
 from .faults import device_faults
 from .intervals import ratio, table_of_figures
 
@@ -101,7 +107,10 @@ def evaluate_model_steps(
             ],
             ignore_index=True,
         ),
-        notices=tuple(_notices(dataset, card, tiles, fitted, options)),
+        notices=(
+            *stopped_after(len(logits), len(samples), "tiles"),
+            *_notices(dataset, card, tiles, fitted, options),
+        ),
     )
 
 
