@@ -26,6 +26,7 @@ from .evaluation_report import (
     EvaluationReport,
     class_indices,
     few_photographs,
+    stopped_after,
     table_of_predictions,
 )
 from .tile_cache import picture_path, picture_sha256
@@ -165,9 +166,8 @@ def evaluate_cells_steps(dataset: TileDataset, part: str, model: Path) -> Steps[
         if (yield Progress(len(rows), total, "pictures", f"{part} pictures")):
             break
     found = table_of_predictions(pd.concat(rows), np.concatenate(answers), minerals)
-    return EvaluationReport(
-        card.name, dataset.name, part, minerals, found, notices=tuple(few_photographs(found))
-    )
+    notices = (*stopped_after(len(rows), total, "pictures"), *few_photographs(found))
+    return EvaluationReport(card.name, dataset.name, part, minerals, found, notices=notices)
 
 
 def cells_of_tiles(tile_px: int) -> int:
