@@ -114,7 +114,7 @@ def test_keys_answer_while_reviewing_and_are_napari_s_own_again(
     third = asked(dock, qtbot)
     press("N")
     assert len({first, second, third, asked(dock, qtbot)}) == 4
-    assert panel.view.count.text() == "3 reviewed"
+    assert panel.view.count.text() == "3 reviewed, 21 left"
     press("U")
     assert panel.review.cell == third
     press("U")

@@ -99,9 +99,9 @@ class QuestionView(QWidget):  # type: ignore[misc]
         for widget in (self.accept, self.skip, self.answers):
             widget.setEnabled(False)
 
-    def show_count(self, count: int) -> None:
-        """Tell how many cells were reviewed."""
-        self.count.setText(f"{count} reviewed")
+    def show_count(self, count: int, left: int) -> None:
+        """Tell how many cells were reviewed, and of how many nothing was said yet."""
+        self.count.setText(f"{count} reviewed, {left:,} left")
         self.undo.setEnabled(bool(count))
 
     def show_pictures(

@@ -231,7 +231,12 @@ class ReviewPanel(QWidget):  # type: ignore[misc]
         self.view.show_pictures(picture, heat, table.by_code(code).name)
 
     def _show_count(self) -> None:
-        self.view.show_count(0 if self._review is None else len(self._review.answers))
+        review, overlay, lesson = self._review, self._overlay, self._teaching.lesson
+        if review is None or overlay is None or overlay.map is None or lesson is None:
+            return
+        seen = review.seen | lesson.said.keys() | lesson.blank
+        left = overlay.map.processed.sum() - sum(bool(overlay.map.processed[cell]) for cell in seen)
+        self.view.show_count(len(review.answers), int(left))
 
     def _troubled(self, _: str) -> None:
         """Nobody will propose a cell any more when the map cannot follow."""
