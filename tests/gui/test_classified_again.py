@@ -13,6 +13,7 @@ from qtpy.QtCore import Qt
 
 from napari_ore_minerals.learning.corrections import Cell
 from napari_ore_minerals.widgets.classify import ClassifyDock
+from napari_ore_minerals.widgets.jobs import Gathered
 from napari_ore_minerals.widgets.layers import MAP_KEY, OWN_KEY
 
 AddDock = Callable[..., ClassifyDock]
@@ -84,6 +85,29 @@ def test_who_turned_to_another_picture_is_left_there(
             qtbot.mouseClick(taught.run_bar.button, Qt.MouseButton.LeftButton)
         viewer.layers.selection.active = other
     assert viewer.layers.selection.active == other
+
+
+@pytest.mark.parametrize("painted", [False, True])
+def test_a_run_that_fails_after_its_first_tiles_leaves_what_was_painted_on_the_screen(
+    taught: ClassifyDock, viewer: Any, monkeypatch: pytest.MonkeyPatch, painted: bool
+) -> None:
+    old, said, tasks = taught.teaching.overlay, taught.teaching.corrections, []
+    before, seen = old.values.copy(), [layer.visible for layer in old.layers()]
+    monkeypatch.setattr(taught.worker, "classify", tasks.append)
+    taught.classify()
+    first = Gathered(tasks[0], 1)
+    first.labels[0, :2], first.processed[0, :2] = 3, True
+    taught.worker.advanced.emit(first)
+    assert not any(layer.visible for layer in old.layers())
+    if painted:
+        minerals_layers(viewer)[-1].data[0, 0] = 2
+    taught.worker.failed.emit("The disk went away.")
+    assert [layer.visible for layer in old.layers()] == seen
+    np.testing.assert_array_equal(old.values, before)
+    assert len(minerals_layers(viewer)) == 1 + painted, "strokes of the user are never removed"
+    viewer.layers.selection.active = viewer.layers["PS-07"]
+    assert taught.teaching.overlay is old
+    assert taught.teaching.corrections == said
 
 
 def test_a_copy_of_a_taught_map_has_the_models_own_answer_below_it(

@@ -71,6 +71,7 @@ class Overlay:
         self.heatmap: Image | None = None
         self.confidence: Image | None = None
         self.outline: Points | None = None
+        self._hidden: list[Layer] = []
         self._shown = np.zeros(grid.shape, np.uint8)
         self.processed = np.zeros(grid.shape, np.bool_)
 
@@ -283,9 +284,17 @@ class Overlay:
             self.discard()
 
     def hide(self) -> None:
-        """Make all layers invisible."""
-        for layer in self.layers():
+        """Make all layers invisible; `unhide` shows again what was visible."""
+        self._hidden = [layer for layer in self.layers() if layer.visible]
+        for layer in self._hidden:
             layer.visible = False
+
+    def unhide(self) -> None:
+        """Make visible again what `hide` hid, as far as it is still there."""
+        for layer in self._hidden:
+            if layer in self.layers():
+                layer.visible = True
+        self._hidden = []
 
     def add(self, layer: Layer, *, below: Layer | None = None) -> None:
         """Put a layer into the viewer, on top or below another, without changing what is selected."""

@@ -214,8 +214,23 @@ class Session(QObject):  # type: ignore[misc]
             self._finish(partial_map(gathered, plan.card, plan.picture))
 
     def _fail(self, sentence: str) -> None:
+        running = self._running
         self._end()
+        if running is not None:
+            self._bring_back(*running)
         self.failed.emit(sentence)
+
+    def _bring_back(self, plan: Plan, overlay: Overlay) -> None:
+        """Show what was painted on earlier again, in the place of a run's first cells: nothing came of the run."""
+        older = self._older.get(plan.layer, [])
+        of_plane = [one for one in older if one.placement.plane == plan.picture.placement.plane]
+        if overlay.map is not None or self._known(plan) is not overlay or not of_plane:
+            return
+        overlay.discard()
+        older.remove(of_plane[-1])
+        self._overlays[plan.layer][plan.picture.placement.plane] = of_plane[-1]
+        of_plane[-1].unhide()
+        self.layers_changed.emit()
 
     def _end(self) -> None:
         if self._running is not None:
