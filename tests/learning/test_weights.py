@@ -267,6 +267,12 @@ def test_the_wheel_holds_imagenet_weights_of_lite0():
         assert int(network.eval()(tile[None]).argmax()) in range(281, 286)
 
 
+def test_another_file_than_the_wheels_is_not_opened(tmp_path):
+    (tmp_path / "lite0.pth").write_bytes(b"something else")
+    with pytest.raises(SystemExit, match="not the file that is known here"):
+        lite0_tensors(tmp_path / "lite0.pth")
+
+
 @pytest.mark.slow
 def test_transfer_from_imagenet_learns_sooner_than_from_nothing(tmp_path):
     """Colours are random, so that only texture tells these four classes apart: 0.94 against 0.28 of 1."""
