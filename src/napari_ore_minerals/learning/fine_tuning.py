@@ -148,10 +148,11 @@ def fine_tune_steps(
     minerals = _minerals(card, pictures)
     pictures = sorted(pictures, key=lambda one: one.micrograph.fingerprint())
     samples = corrected_tiles(pictures, minerals, card.input_px)
-    _refuse_too_little(samples, pictures, card, options)
+    _refuse_too_little(samples, len(pictures))
     where = user_cache_path("napari-ore-minerals") / "simulated" if cache is None else cache
     steps = replay_steps(card, parent, samples, pictures=options.replay_pictures, cache=where)
     replay = yield from _unless_stopped(steps)
+    _refuse_one_mineral(samples, replay)
     back = held_back(samples, options.held_out, options.seed)
     lessons = _Lessons(samples.select(~back), samples.select(back), replay)
     before_model = Classifier.load(parent, device=options.device, precision=options.precision)
@@ -231,26 +232,30 @@ def _unless_stopped(steps: Steps[Found]) -> Steps[Found]:
                 raise TrainingError("it was stopped before it began to learn: nothing was learnt")
 
 
-def _refuse_too_little(
-    samples: TileSamples, pictures: Sequence[CorrectedPicture], card: ModelCard, options: FineTuneOptions
-) -> None:
+def _refuse_too_little(samples: TileSamples, pictures: int) -> None:
     if not len(samples):
         raise DatasetError(
-            f"there are no corrections to learn from on {len(pictures)} pictures: paint cells, or confirm some"
+            f"there are no corrections to learn from on {pictures} pictures: paint cells, or confirm some"
         )
+    if len(samples) < 2:
+        raise DatasetError(
+            f"one correction ({_counted(samples)}) is too little to fine-tune on: correct some more cells"
+        )
+
+
+def _refuse_one_mineral(samples: TileSamples, replay: Replay) -> None:
+    if len(np.unique(samples.labels)) < 2 and not len(replay.learnt):
+        raise DatasetError(
+            f"all corrections are of one mineral ({_counted(samples)}), and what this model learnt from is not had "
+            "again: correct cells of other minerals, or confirm some"
+        )
+
+
+def _counted(samples: TileSamples) -> str:
     counts = {
         mineral.name: int((samples.labels == index).sum()) for index, mineral in enumerate(samples.minerals)
     }
-    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    if len(samples) < 2:
-        raise DatasetError(f"one correction ({told}) is too little to fine-tune on: correct some more cells")
-    replay = card.replay
-    again = replay is not None and (replay.memory_sha256 or (replay.simulated and options.replay_pictures))
-    if len(np.unique(samples.labels)) < 2 and not again:
-        raise DatasetError(
-            f"all corrections are of one mineral ({told}), and what this model learnt from is not had again: "
-            "correct cells of other minerals, or confirm some"
-        )
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
 
 def _memory(lessons: _Lessons, minerals: MineralTable, options: FineTuneOptions) -> bytes:
@@ -266,7 +271,8 @@ def _card(
     memory: bytes,
     corrections: int,
 ) -> ModelCard:
-    simulated = parent.replay is not None and parent.replay.simulated
+    replay = ReplayRecord() if parent.replay is None else parent.replay
+    replay = replay.model_copy(update={"memory_sha256": hashlib.sha256(memory).hexdigest()})
     record = TrainingRecord(
         options=options.model_dump(),
         command="ore-minerals learn",
@@ -284,7 +290,7 @@ def _card(
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "minerals": minerals.minerals,
             "training": record,
-            "replay": ReplayRecord(simulated=simulated, memory_sha256=hashlib.sha256(memory).hexdigest()),
+            "replay": replay,
             "metrics": {},
             "confusion": None,
             "provenance": f"{parent.provenance} {taught}".strip()[-20_000:],

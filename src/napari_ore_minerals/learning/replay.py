@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_ore_minerals.errors import ModelError
+from napari_ore_minerals.errors import DatasetError, ModelError
 from napari_ore_minerals.models.store import read_memory
-from napari_ore_minerals.progress import Steps
+from napari_ore_minerals.progress import Progress, Steps
 
 from .dataset import DENSE_CELLS, UNKNOWN, TileSamples, joined
 from .default_model import FIRST_SEEDS
 from .fine_tune_options import MEASURED_TILES
+from .replay_dataset import LEARNT_TILES, parts_of
 from .simulated import SimulatedPictures, simulated_samples_steps
 from .tile_cache import tile_sha256
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from napari_ore_minerals.models.card import ModelCard
 
 MOST_MEMORY_BYTES = 256 << 20
+NOT_HERE = "{error}: the new version may forget what it learnt there, and nothing measures that"
 MOST_LEFT_OUT = 0.2  # share of a tile that minerals may have which are left out
 
 
@@ -35,17 +37,17 @@ class Replay:
 
     Attributes
     ----------
-    simulated : TileSamples
-        To learn from again, with what is where inside the tiles.
+    first : TileSamples
+        What the first model was trained on, to learn from again; simulated tiles with what is where inside them.
     memory : TileSamples
         Tiles that the parent was taught by its user, to learn from again.
     chosen : TileSamples
-        Of other simulated pictures, to choose with how far to go; each has one clear mineral.
+        Of other pictures of that kind, to choose with how far to go; each has one clear mineral.
     checked : TileSamples
-        Of others again, which only measure.  Where nothing is simulated both are the memory.
+        Of others again, which only measure.  Where there are none both are the memory.
     """
 
-    simulated: TileSamples
+    first: TileSamples
     memory: TileSamples
     chosen: TileSamples
     checked: TileSamples
@@ -53,7 +55,7 @@ class Replay:
     @property
     def learnt(self) -> TileSamples:
         """All that is learnt again."""
-        return joined([part for part in (self.simulated, self.memory) if len(part)] or [self.memory])
+        return joined([part for part in (self.first, self.memory) if len(part)] or [self.memory])
 
 
 def replay_steps(
@@ -77,7 +79,7 @@ def replay_steps(
     Yields
     ------
     Progress
-        In ``"pictures"``.
+        In ``"pictures"``; with a notice where the dataset that the model was trained on is not there any more.
 
     Raises
     ------
@@ -95,6 +97,16 @@ def replay_steps(
             parts.append(in_table((yield from simulated_samples_steps(wanted, cache)), minerals))
         chosen, checked = (at_most(part.select(part.clear()), MEASURED_TILES, 0) for part in parts[1:])
         return Replay(parts[0], without_places(memory), chosen, checked)
+    if card.replay is not None and card.replay.dataset is not None:
+        try:
+            found = parts_of(card.replay.dataset, input_px=card.input_px)
+        except DatasetError as error:
+            yield Progress(0, 0, "pictures", "looking for earlier tiles", notice=NOT_HERE.format(error=error))
+        else:
+            most = (LEARNT_TILES, MEASURED_TILES, MEASURED_TILES)
+            drawn = (at_most(part, each, 0) for part, each in zip(found, most, strict=True))
+            learnt, chosen, checked = (in_table(part, minerals) for part in drawn)
+            return Replay(learnt, memory, chosen, checked)
     return Replay(empty, memory, memory, memory)
 
 

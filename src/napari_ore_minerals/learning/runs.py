@@ -16,13 +16,14 @@ from accelerate import PartialState
 
 from napari_ore_minerals.errors import DatasetError
 from napari_ore_minerals.models.architectures import ARCHITECTURES, Architecture
-from napari_ore_minerals.models.card import ModelCard, TrainingRecord, read_card
+from napari_ore_minerals.models.card import ModelCard, ReplayRecord, TrainingRecord, read_card
 from napari_ore_minerals.models.devices import choose_device, choose_precision
 from napari_ore_minerals.progress import Progress, Steps, mapped
 
 from .calibration import calibrated
 from .course import EpochRecord
 from .imagenet import Normalisation, normalisation_of
+from .replay_dataset import reference_to
 from .run_folder import RunFolder
 from .training import TrainResult, train_steps
 from .weights import Weights, identity, initial_network
@@ -229,6 +230,7 @@ def _card(dataset: TileDataset, folder: RunFolder, start: _Start, result: TrainR
         mean=start.normalisation[0],
         std=start.normalisation[1],
         training=record,
+        replay=ReplayRecord(dataset=reference_to(dataset)),
         metrics=metrics,
         provenance=(
             f"Trained on the training part of the dataset {dataset.name} (table {facts['dataset']['sha256'][:12]}), "

@@ -48,6 +48,25 @@ class TrainingRecord(BaseModel):
     software: dict[str, str] = {}
 
 
+class DatasetReference(BaseModel):
+    """Which dataset a model was trained on.
+
+    Attributes
+    ----------
+    name : str
+    folder : str
+        Where it lay, on this computer; empty in a model that was exported.
+    sha256 : str
+        Of its tiles, labels and parts.
+    """
+
+    model_config = _STRICT
+
+    name: Text
+    folder: Text
+    sha256: Sha256
+
+
 class ReplayRecord(BaseModel):
     """How what a model learnt from is had again, so that whoever trains it further can keep it from forgetting.
 
@@ -57,12 +76,15 @@ class ReplayRecord(BaseModel):
         It learnt from simulated micrographs, which are made again from their seeds.
     memory_sha256 : str or None
         Of ``memory.safetensors`` beside the weights: some of the tiles that it was taught by its user.
+    dataset : DatasetReference or None
+        It learnt from this dataset, which is read again where it lies.
     """
 
     model_config = _STRICT
 
     simulated: bool = False
     memory_sha256: Sha256 | None = None
+    dataset: DatasetReference | None = None
 
 
 class ModelCard(BaseModel):

@@ -119,6 +119,8 @@ def without_paths(card: ModelCard) -> ModelCard:
     fields = card.model_dump()
     for name in ("provenance", "training", "metrics"):
         fields[name] = _shortened(fields[name])
+    if card.replay is not None and card.replay.dataset is not None:
+        fields["replay"]["dataset"]["folder"] = ""
     return ModelCard.model_validate(fields)
 
 

@@ -116,7 +116,8 @@ class LearningPlan:
         options, earlier = self.options, self.card.replay is not None
         learnt = options.samples_per_epoch * _COSTS[options.depth]
         measured = MEASURED_TILES * len(self.card.minerals) if earlier else 0
-        drawn = 3 * options.replay_pictures * SECONDS_PER_PICTURE if earlier else 0
+        simulated = self.card.replay is not None and self.card.replay.simulated
+        drawn = 3 * options.replay_pictures * SECONDS_PER_PICTURE if simulated else 0
         return START_S + drawn + (options.epochs * (learnt + measured) + BESIDE * measured) / speed
 
 
