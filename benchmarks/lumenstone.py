@@ -4,6 +4,7 @@
     python benchmarks/lumenstone.py learn [--most PHOTOGRAPHS] [--seeds DRAWS] [--only-kept]
     python benchmarks/lumenstone.py areas [--most PHOTOGRAPHS]
     python benchmarks/lumenstone.py train [--quick] [--seen TILES] [--spread TILES] [--only ROWS]
+        [--kept FOLDER]
 
 The photographs (Khvostikov et al. 2021, ISPRS Archives XLIV-2/W1-2021, 113-118)
 are read from ``$ORE_MINERALS_LUMENSTONE``, else from ``../shared/data/lumenstone``
@@ -191,13 +192,19 @@ def main() -> int:
     command.add_argument(
         "--seen",
         type=int,
-        default=3600,
+        default=2400,
         help="tiles that EfficientNet-Lite0 sees in training, a compact Swin a third of them; 0 for no networks",
     )
     command.add_argument(
         "--spread", type=int, default=0, help="test that many tiles of a mineral of a photograph; 0 for all"
     )
     command.add_argument("--seed", type=int, default=0, help="of folds and networks")
+    command.add_argument(
+        "--kept",
+        type=Path,
+        default=None,
+        help="folder of answers: those of an earlier run are read, new ones kept; take another after a change",
+    )
     command.add_argument("--only", default="", help="rows whose title holds this text, beside the forest")
     command.set_defaults(function=train)
     command = commands.add_parser("areas", help="area fractions and boundaries, without and with corrections")

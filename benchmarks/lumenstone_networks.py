@@ -40,10 +40,10 @@ THIRD = (
     1.0 / 3.0
 )  # a compact Swin takes three times as long for a tile, so that all networks get as much time
 NETWORKS = {
+    "compact Swin from scratch": Recipe("ore_swin_compact", "none", 224, THIRD),
+    "compact Swin, bundled weights": Recipe("ore_swin_compact", "bundled", 224, THIRD),
     "EfficientNet-Lite0, ImageNet weights": Recipe("tf_efficientnet_lite0", "imagenet", 128),
     "EfficientNet-Lite0 from scratch": Recipe("tf_efficientnet_lite0", "none", 128),
-    "compact Swin, bundled weights": Recipe("ore_swin_compact", "bundled", 224, THIRD),
-    "compact Swin from scratch": Recipe("ore_swin_compact", "none", 224, THIRD),
 }
 
 

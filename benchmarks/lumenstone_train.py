@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -54,16 +56,24 @@ def train(chosen: argparse.Namespace, folder: Path) -> int:
     _print_collection(data, scored)
     print(f"{len(cut)} of {FOLDS} folds by photograph, seed {chosen.seed}; read in {_minutes(begun)}")
     symbols = "".join(f"{mineral.symbol:>6}" for mineral in data.minerals)
-    print(f"{'':38}balanced accuracy (95 %)  accuracy (95 %)       recall {symbols}")
-    found = {title: _tested(data, cut, method, title) for title, method in _methods(chosen).items()}
+    print(f"{'':38}balanced accuracy (95 %)  accuracy (95 %)              recall {symbols}   of one core")
+    found = {
+        title: _tested(data, cut, method, title, chosen.kept) for title, method in _methods(chosen).items()
+    }
     _print_differences(data, cut, found)
     if not chosen.quick and not chosen.only:
         print(f"{BEST} on other folds")
         method = partial(anchored, options=STEPS[BEST])
         other = folds_by_photograph(data, FOLDS, chosen.seed + 1)
-        _tested(data, list(parts(data, other, scored)), method, f"by photograph, seed {chosen.seed + 1}")
+        _tested(
+            data,
+            list(parts(data, other, scored)),
+            method,
+            f"by photograph, seed {chosen.seed + 1}",
+            chosen.kept,
+        )
         near = folds_by_neighbourhood(data, FOLDS)
-        _tested(data, list(parts(data, near, scored)), method, "by runs of four photographs")
+        _tested(data, list(parts(data, near, scored)), method, "by runs of four photographs", chosen.kept)
     print(f"all of it took {_minutes(begun)}")
     return 0
 
@@ -103,10 +113,12 @@ def _methods(chosen: argparse.Namespace) -> dict[str, Method]:
     return {title: method for title, method in found.items() if title == FOREST or chosen.only in title}
 
 
-def _tested(data: Collection, cut: list[Part], method: Method, title: str) -> Probabilities:
+def _tested(
+    data: Collection, cut: list[Part], method: Method, title: str, kept: Path | None
+) -> Probabilities:
     """Answers for the tested tiles of all parts, in the order of the parts; prints a line of figures."""
-    begun = time.perf_counter()
-    found = np.concatenate([method(data, part) for part in cut])
+    answers = [_answers(data, part, method, kept) for part in cut]
+    found = np.concatenate([answer for answer, _ in answers])
     tiles = np.concatenate([part.tested for part in cut])
     table = table_of_figures(data.truth[tiles], found, data.photographs[tiles], data.minerals)
     table = table.set_index(["figure", "mineral"])
@@ -116,8 +128,39 @@ def _tested(data: Collection, cut: list[Part], method: Method, title: str) -> Pr
         shown.append(f"{value:.3f} ({low:.3f} to {high:.3f})")
     recalls = [table.loc[("recall", mineral.name), "value"] for mineral in data.minerals]
     line = "".join(f"{recall:6.2f}" for recall in recalls)
-    print(f"{title:38}{shown[0]:26}{shown[1]:29}{line}   {_minutes(begun)}", flush=True)
+    print(
+        f"{title:38}{shown[0]:26}{shown[1]:29}{line}   {sum(seconds for _, seconds in answers) / 60.0:.1f} min",
+        flush=True,
+    )
     return found
+
+
+def _answers(data: Collection, part: Part, method: Method, kept: Path | None) -> tuple[Probabilities, float]:
+    """Answers for the tested tiles of one part, and the seconds of a processor core that they took.
+
+    Those that an earlier run has kept are read.
+    """
+    path = None if kept is None else kept / f"{_key(data, part, method)}.npz"
+    if path is not None and path.exists():
+        with np.load(path) as read:
+            return read["answers"], float(read["seconds"])
+    begun = time.process_time()
+    found = method(data, part)
+    seconds = time.process_time() - begun
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged = path.with_suffix(f".{os.getpid()}.npz")
+        np.savez(staged, answers=found, seconds=seconds)
+        staged.replace(path)
+    return found, seconds
+
+
+def _key(data: Collection, part: Part, method: Method) -> str:
+    """Name that changes with the method, its options, and the tiles that are learnt and tested."""
+    call = method if isinstance(method, partial) else partial(method)
+    settings = repr((call.func.__name__, sorted(call.keywords.items()), data.minerals.codes))
+    arrays = b"".join(array.tobytes() for array in (part.learnt, part.tested))
+    return hashlib.sha256(settings.encode() + arrays).hexdigest()[:20]
 
 
 def _print_differences(data: Collection, cut: list[Part], found: dict[str, Probabilities]) -> None:

@@ -1,12 +1,14 @@
 """What each ingredient of the preset ``fast`` is worth: it is left out, and the rest stays.
 
-    python benchmarks/presets.py [--minutes 10]
+    python benchmarks/presets.py [--minutes 30] [--kept FILE]
 
 EfficientNet-Lite0 from real ImageNet weights, on tiles of LumenStone shrunk to 48 px, so
 that it takes minutes.  Each round has other photographs to learn from, to choose the epoch
 with and to measure on, and another seed; all recipes of a round share them.  Rounds are begun
-while there is time, counted as time of one processor core.  The photographs are those of
-benchmarks/lumenstone.py; where they are absent the benchmark says so and ends well.
+while there is time, counted as time of one processor core; a round takes about nine minutes
+of it.  With ``--kept`` what was measured is written to a table, and a later run adds to it.
+The photographs are those of benchmarks/lumenstone.py; where they are absent the benchmark says
+so and ends well.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+import pandas as pd
 import torch
 from lite0 import lite0_weights
 from lumenstone import dataset_folder, photographs
@@ -60,6 +63,32 @@ class Outcome(NamedTuple):
     accuracy: float  # balanced, on photographs that were held back
     epochs: int
     seconds: float
+
+
+class Kept:
+    """Outcomes by round and recipe; with a file, those of earlier runs as well."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path, self.outcomes = path, dict[tuple[int, str], Outcome]()
+        if path is not None and path.exists():
+            for row in pd.read_csv(path).itertuples():
+                self.outcomes[int(row.round), str(row.recipe)] = Outcome(
+                    row.accuracy, row.epochs, row.seconds
+                )
+
+    def add(self, round_: int, recipe: str, found: Outcome) -> None:
+        """Take note of an outcome."""
+        self.outcomes[round_, recipe] = found
+        if self.path is not None:
+            rows = [{"round": key[0], "recipe": key[1]} | one._asdict() for key, one in self.outcomes.items()]
+            pd.DataFrame(rows).to_csv(self.path, index=False)
+
+    def rounds(self) -> dict[str, list[Outcome]]:
+        """Outcomes of each recipe in the rounds that are whole, in their order."""
+        names = [*RECIPES, NO_TRANSFER]
+        rounds = sorted({number for number, _ in self.outcomes})
+        whole = [number for number in rounds if all((number, name) in self.outcomes for name in names)]
+        return {name: [self.outcomes[number, name] for number in whole] for name in names}
 
 
 def lumenstone_tiles(folder: Path) -> TileSamples:
@@ -146,7 +175,10 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--minutes", type=float, default=10.0, help="of one core; no round is begun that would end later"
+        "--minutes", type=float, default=30.0, help="of one core; no round is begun that would end later"
+    )
+    parser.add_argument(
+        "--kept", type=Path, default=None, help="CSV file of outcomes; take another after a change"
     )
     chosen = parser.parse_args()
     folder = dataset_folder()
@@ -161,17 +193,20 @@ def main() -> int:
     print(
         f"{len(samples)} tiles of {len(np.unique(samples.groups))} photographs; per mineral {counts.tolist()}"
     )
-    outcomes: dict[str, list[Outcome]] = {name: [] for name in [*RECIPES, NO_TRANSFER]}
+    kept = Kept(chosen.kept)
     with tempfile.TemporaryDirectory() as place:
         weights = lite0_weights(Path(place, "lite0.safetensors"))
         longest, round_ = 0.0, 0
         while time.process_time() - begun + longest < 60.0 * chosen.minutes:
             start, parts = time.process_time(), parts_of(samples, round_)
-            for name, found in outcomes.items():
-                options = FAST.changed(RECIPES.get(name, {}) | {"seed": round_})
-                found.append(outcome(parts, options, "none" if name == NO_TRANSFER else weights))
+            for name in [*RECIPES, NO_TRANSFER]:
+                if (round_, name) not in kept.outcomes:
+                    options = FAST.changed(RECIPES.get(name, {}) | {"seed": round_})
+                    kept.add(
+                        round_, name, outcome(parts, options, "none" if name == NO_TRANSFER else weights)
+                    )
             longest, round_ = max(longest, time.process_time() - start), round_ + 1
-            report(outcomes)
+            report(kept.rounds())
     return 0
 
 
