@@ -18,8 +18,14 @@ from napari_ore_minerals.maps.records import ClassifyOptions
 from napari_ore_minerals.minerals import DEFAULT_MINERALS
 from napari_ore_minerals.models.card import ModelCard
 from napari_ore_minerals.widgets.input_form import grid_over
-from napari_ore_minerals.widgets.parts import cells_of_shapes, cells_of_window, window_in_view
-from napari_ore_minerals.widgets.pictures import picture_of, to_pixels, um_per_px_of, window_of
+from napari_ore_minerals.widgets.parts import (
+    cells_of_shapes,
+    cells_of_window,
+    to_pixels,
+    window_in_view,
+    window_of,
+)
+from napari_ore_minerals.widgets.pictures import picture_of, um_per_px_of
 
 TRANSFORMS: dict[str, dict[str, Any]] = {
     "none": {},

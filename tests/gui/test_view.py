@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from napari_ore_minerals.cli import commands
+from napari_ore_minerals.images.micrograph import Micrograph
 
 PROGRAM = """
 import sys
@@ -19,6 +20,8 @@ import napari
 def shown():
     viewer = napari.current_viewer()
     print("layers:", [layer.name for layer in viewer.layers])
+    from napari_ore_minerals.widgets.pictures import picture_of
+    print("pixels:", [picture_of(layer).micrograph().fingerprint() for layer in viewer.layers])
     print("docks:", sorted(viewer.window.dock_widgets))
     viewer.close()
 
@@ -42,6 +45,16 @@ def test_a_picture_and_the_dock_are_shown(tmp_path: Path) -> None:
     said = view(str(tmp_path / "PS-07.png"))
     assert "layers: ['PS-07']" in said
     assert "Classify" in said
+
+
+@pytest.mark.slow
+def test_inks_are_shown_as_the_command_line_reads_them(tmp_path: Path) -> None:
+    path = tmp_path / "inks.tif"
+    colours = np.random.default_rng(0).integers(0, 255, (80, 90, 3), np.uint8)
+    Image.fromarray(colours).convert("CMYK").save(path)
+    said = view(str(path))
+    assert "layers: ['inks']" in said
+    assert f"pixels: ['{Micrograph.open(path).fingerprint()}']" in said
 
 
 def test_a_picture_that_is_not_there_is_one_sentence(

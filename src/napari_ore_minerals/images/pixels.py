@@ -132,8 +132,10 @@ class PictureAnswers(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    bit_depth: Annotated[int, Field(ge=1, le=16)] | None = Field(
+    bit_depth: int | None = Field(
         None,
+        ge=1,
+        le=16,
         title="Bit depth",
         description="True depth of whole numbers: 12 for a 12-bit camera that writes 16-bit files.",
     )

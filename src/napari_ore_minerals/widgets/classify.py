@@ -230,7 +230,8 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
 
     def _copy_command(self) -> None:
         QApplication.clipboard().setText(self.command())
-        self.status.say("The command was copied: paste it into a terminal.")
+        notice = "" if self._plan is None else self._plan.command_notice()
+        self.status.say(f"The command was copied: paste it into a terminal.{notice}")
 
     def _lay_out(self) -> None:
         header = QHBoxLayout()
@@ -254,6 +255,7 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
         self.form.changed.connect(self.replan)
         self.form.changed.connect(self._look)
         self.form.models.failed.connect(self.status.complain)
+        self.form.reading.failed.connect(self.status.complain)
         self.run_bar.clicked.connect(self.classify)
         self.run_bar.cancelled.connect(self.cancel)
         self.worker.ready.connect(self._show_device)

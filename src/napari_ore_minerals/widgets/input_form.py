@@ -23,11 +23,13 @@ from napari_ore_minerals.widgets.options_form import OptionsForm
 from napari_ore_minerals.widgets.parts import cells_of_shapes, cells_of_window, window_in_view
 from napari_ore_minerals.widgets.picture_chooser import PictureChooser
 from napari_ore_minerals.widgets.pictures import LayerPicture, picture_of
+from napari_ore_minerals.widgets.reading_row import ReadingRow
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_ore_minerals.models.card import ModelCard
+    from napari_ore_minerals.widgets.picture_files import LayerArguments
 
 WHOLE, IN_VIEW, SHAPES = "whole picture", "visible part", "selected shapes"
 SETTLE_MS = 120
@@ -49,9 +51,19 @@ class Plan:
         words = ["ore-minerals", "classify", path, "--model", str(self.task.load.model)]
         if self.picture.um_per_px is not None:
             words += ["--um-per-px", f"{self.picture.um_per_px:g}"]
-        for name, value in self.task.options.model_dump(exclude_defaults=True).items():
-            words += [f"--{name.replace('_', '-')}", str(value)]
+        answers = self.picture.options.answers.model_dump(exclude_defaults=True)
+        for name, value in {**self.task.options.model_dump(exclude_defaults=True), **answers}.items():
+            parts = value if isinstance(value, tuple) else (value,)
+            words += [
+                f"--{name.replace('_', '-')}",
+                *(f"{one:g}" if isinstance(one, float) else str(one) for one in parts),
+            ]
         return shlex.join(words)
+
+    def command_notice(self) -> str:
+        """What the command line does otherwise than the dock would; empty if nothing."""
+        whole = "" if self.task.wanted is None else " It classifies the whole picture, not an area."
+        return whole + (" Put your file in the place of PICTURE." if self.picture.path is None else "")
 
 
 def grid_over(picture: LayerPicture, card: ModelCard, options: ClassifyOptions) -> TileGrid:
@@ -79,6 +91,7 @@ class InputForm(QWidget):  # type: ignore[misc]
         self.pictures = PictureChooser(viewer)
         self.models = ModelChooser()
         self.options = OptionsForm(ClassifyOptions)
+        self.reading = ReadingRow()
         self.area = self._area()
         self.scale, self._source = self._scale()
         self.advanced = QCollapsible("Advanced", expandedIcon="▾", collapsedIcon="▸")
@@ -86,6 +99,7 @@ class InputForm(QWidget):  # type: ignore[misc]
         narrow = self.advanced.toggleButton()  # a long title is cut, and does not widen the dock
         narrow.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.advanced.addWidget(self.options)
+        self.advanced.addWidget(self.reading.form)
         self.advanced.layout().setContentsMargins(0, 0, 0, 0)
         self._lay_out()
         self._later = QTimer(self)
@@ -109,12 +123,7 @@ class InputForm(QWidget):  # type: ignore[misc]
         if self._viewer.dims.ndisplay == 3:
             raise PictureError("Switch the viewer to 2D (Ctrl+Y) to classify the plane that is shown.")
         options = ClassifyOptions.model_validate(self.options.options().model_dump())
-        picture = picture_of(
-            layer,
-            self._viewer.dims.current_step,
-            um_per_px=self._given.get(layer),
-            model_um_per_px=card.um_per_px,
-        )
+        picture = self._picture(layer, card.um_per_px)
         grid = grid_over(picture, card, options)
         in_view = window_in_view(self._viewer, layer, picture)
         wanted = None
@@ -135,6 +144,7 @@ class InputForm(QWidget):  # type: ignore[misc]
     def disconnect_viewer(self) -> None:
         """Listen to the viewer no more."""
         self.pictures.disconnect_viewer()
+        self.reading.close_files()
         self._viewer.scene.camera.events.disconnect(self._view_moved)
         self._viewer.dims.events.current_step.disconnect(self._settle)
         self._viewer.dims.events.ndisplay.disconnect(self._settle)
@@ -143,16 +153,28 @@ class InputForm(QWidget):  # type: ignore[misc]
     def show_scale(self) -> None:
         """Show um/px of the chosen picture and where it is from."""
         layer = self.pictures.layer
-        given = self._given.get(layer) if layer is not None else None
         self.scale.blockSignals(True)
         if layer is None:
             self.scale.setValue(0)
             self._source.setText("")
         else:
-            picture = picture_of(layer, self._viewer.dims.current_step, um_per_px=given)
+            card = self.models.card
+            picture = self._picture(layer, None if card is None else card.um_per_px)
+            self.reading.show_picture(layer, picture)
             self.scale.setValue(picture.um_per_px or 0)
             self._source.setText(self._agreement(picture))
         self.scale.blockSignals(False)
+
+    def _picture(self, layer: Image, model_um_per_px: float | None) -> LayerPicture:
+        """The chosen picture, with all that is known of it."""
+        return picture_of(
+            layer,
+            self._viewer.dims.current_step,
+            um_per_px=self._given.get(layer),
+            model_um_per_px=model_um_per_px,
+            answers=self.reading.answers(layer),
+            told=self.reading.told(layer),
+        )
 
     def _agreement(self, picture: LayerPicture) -> str:
         if picture.um_per_px is None:
@@ -198,6 +220,7 @@ class InputForm(QWidget):  # type: ignore[misc]
         form.addRow("picture", self.pictures)
         form.addRow("model", self.models)
         form.addRow("scale", scale_row)
+        form.addRow(self.reading)
         form.addRow("area", self.area)
         form.addRow(self.advanced)
 
@@ -205,6 +228,8 @@ class InputForm(QWidget):  # type: ignore[misc]
         self.pictures.changed.connect(self._picture_changed)
         self.models.changed.connect(self._settle)
         self.options.changed.connect(self._settle)
+        self.reading.changed.connect(self._settle)
+        self.reading.opened.connect(self._add_file)
         self.area.currentIndexChanged.connect(self._settle)
         self.scale.valueChanged.connect(self._scale_given)
         self._viewer.scene.camera.events.connect(self._view_moved)
@@ -219,6 +244,7 @@ class InputForm(QWidget):  # type: ignore[misc]
 
     def _picture_changed(self) -> None:
         self._watch(self.pictures.layer)
+        self.reading.choose(self.pictures.layer)
         self._settle()
 
     def _watch(self, layer: Image | None) -> None:
@@ -229,6 +255,14 @@ class InputForm(QWidget):  # type: ignore[misc]
         if layer is not None:
             for event in _events(layer):
                 event.connect(self._settle)
+
+    def _add_file(self, arguments: LayerArguments) -> None:
+        """Show a file as it is read, in the place of the layer that showed it otherwise."""
+        before = self.pictures.layer
+        data, known, _ = arguments
+        self._viewer.add_image(data, **known)
+        if before is not None:
+            before.visible = False
 
     def _scale_given(self, value: float) -> None:
         layer = self.pictures.layer

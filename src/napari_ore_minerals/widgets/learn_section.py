@@ -156,6 +156,7 @@ def _picture_in_view(
         placement.plane,
         um_per_px=finest,
         model_um_per_px=None if card is None else card.um_per_px,
+        answers=base.picture.answers,
     )
     same = (picture.height_px, picture.width_px) == (base.grid.height_px, base.grid.width_px)
     return picture.micrograph if same else None

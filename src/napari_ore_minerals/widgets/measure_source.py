@@ -145,7 +145,7 @@ def picture_under(viewer: ViewerModel, layer: Labels) -> LayerPicture | None:
         if not isinstance(image, Image) or is_ours(image) or image.ndim < 2 or not lies_over(layer, image):
             continue
         try:
-            picture = picture_of(image, _plane(image, layer))
+            picture = picture_of(image, _plane(image, layer), answers=mineral_map.picture.answers)
         except PictureError:
             continue
         shapes = [tuple(shape) for shape in image.level_shapes] if image.multiscale else [image.data.shape]

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from skimage.draw import polygon2mask
 
-from napari_ore_minerals.widgets.pictures import LayerPicture, to_pixels, window_of
+from napari_ore_minerals.images.pixels import Window
+from napari_ore_minerals.widgets.pictures import LayerPicture
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Shapes
+    from napari.layers import Image, Layer, Shapes
     from numpy.typing import NDArray
 
-    from napari_ore_minerals.images.pixels import Window
     from napari_ore_minerals.images.tiles import TileGrid
 
 STEPS_PER_CELL = 2
@@ -78,3 +78,37 @@ def _add_outline(mask: NDArray[np.bool_], points: NDArray[np.float64], *, closed
         cells = np.floor(np.linspace(start, end, steps)).astype(int)
         inside = ((cells >= 0) & (cells < mask.shape)).all(axis=1)
         mask[tuple(cells[inside].T)] = True
+
+
+def window_of(layer: Layer, corners: NDArray[np.float64], picture: LayerPicture) -> Window | None:
+    """Part of a picture that lies in a box of the world.
+
+    Parameters
+    ----------
+    layer
+        The picture's layer.
+    corners : (n, 2) array
+        Corners of the box in the world's last two axes.
+    picture
+        As made by `picture_of`.
+
+    Returns
+    -------
+    Window or None
+        In pixels of the level that is read; None if they do not meet.
+    """
+    points = np.round([to_pixels(layer, corner, picture) for corner in corners], 6)
+    low = np.maximum(np.floor(points.min(axis=0)).astype(int), 0)
+    high = np.minimum(np.ceil(points.max(axis=0)).astype(int), [picture.height_px, picture.width_px])
+    if (high <= low).any():
+        return None
+    return Window(int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1]))
+
+
+def to_pixels(layer: Layer, world: NDArray[np.float64], picture: LayerPicture) -> NDArray[np.float64]:
+    """Place in the picture, (row, column) from its first corner, of a point of the world's last two axes."""
+    lead = [
+        float(layer.data_to_world((*picture.placement.plane, 0, 0))[axis]) for axis in range(layer.ndim - 2)
+    ]
+    data = np.asarray(layer.world_to_data((*lead, *world)))[-2:]
+    return np.asarray((data + 0.5) / np.array(picture.placement.pixel), np.float64)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from napari.utils.transforms import Affine
 
 from napari_ore_minerals.errors import PictureError
-from napari_ore_minerals.images.pixels import ReadOptions, Window
+from napari_ore_minerals.images.pixels import PictureAnswers, ReadOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,26 @@ if TYPE_CHECKING:
 
 LAYER_SCALE, BY_USER = "layer scale", "given by the user"
 SQUARE = 0.01
+FILE_KEY = (
+    "ore_minerals_file"  # of layers that show what this program reads from a file: its path, and whose id
+)
+ANSWERS_KEY = "ore_minerals_answers"  # with which such a file was opened, a PictureAnswers
 BROWSED_KEY = "ore_minerals_browsed"  # of layers whose coarser levels are for the eye alone
+
+
+ASKED = (
+    "bit_depth",
+    "value_range",
+    "channel_order",
+)  # of the user; the rest of the answers follows from a layer
+_UNANSWERED = PictureAnswers()
+
+
+class Told(NamedTuple):
+    """The scale that a picture's file tells, and what in it does."""
+
+    um_per_px: float
+    source: str
 
 
 @dataclass(frozen=True)
@@ -79,6 +99,8 @@ class LayerPicture:
     um_per_px_source : str
     path : Path or None
     placement : Placement
+    from_file : bool
+        Whether the pixels are read from the file, of which the layer is only a view.
     """
 
     data: Any
@@ -90,6 +112,7 @@ class LayerPicture:
     um_per_px_source: str
     path: Path | None
     placement: Placement
+    from_file: bool = False
 
     def micrograph(self) -> Micrograph:
         """Open it, which may look at samples of the pixels; may be called from any thread."""
@@ -97,7 +120,10 @@ class LayerPicture:
 
         from napari_ore_minerals.images.micrograph import Micrograph
 
-        opened = Micrograph.from_array(self.data, name=self.name, options=self.options)
+        if self.from_file and self.path is not None:
+            opened = replace(Micrograph.open(self.path, options=self.options), name=self.name)
+        else:
+            opened = Micrograph.from_array(self.data, name=self.name, options=self.options)
         if self.um_per_px is not None:
             opened = opened.with_scale(self.um_per_px, self.um_per_px_source)
         return replace(opened, path=self.path)
@@ -109,6 +135,8 @@ def picture_of(
     *,
     um_per_px: float | None = None,
     model_um_per_px: float | None = None,
+    answers: PictureAnswers | None = None,
+    told: Told | None = None,
 ) -> LayerPicture:
     """Picture of an image layer.
 
@@ -122,6 +150,11 @@ def picture_of(
         Given by the user; goes before the layer's scale. Of the finest level.
     model_um_per_px
         Of the model; the level of a pyramid that is nearest to it, but not coarser, is read.
+    answers
+        The user's, to what the pixels leave open; plane and level follow from the layer. None for those with
+        which the layer was opened.
+    told
+        By the layer's file; counts where neither the user nor the layer gives a scale.
 
     Raises
     ------
@@ -131,7 +164,7 @@ def picture_of(
     if layer.ndim < 2:
         raise PictureError(f"{layer.name}: has one axis; a picture has rows and columns.")
     shapes = [tuple(shape) for shape in layer.level_shapes] if layer.multiscale else [_shape(layer)]
-    finest, source = (um_per_px, BY_USER) if um_per_px is not None else (um_per_px_of(layer), LAYER_SCALE)
+    finest, source = _scale(layer, um_per_px, told)
     browsed = layer.metadata.get(BROWSED_KEY, False)
     level = 0 if browsed else _level(shapes, layer.ndim, finest, model_um_per_px)
     rows, columns = layer.ndim - 2, layer.ndim - 1
@@ -141,18 +174,30 @@ def picture_of(
     plane = tuple(
         min(max(int(at), 0), shapes[0][axis] - 1) for axis, at in enumerate(steps[-layer.ndim :][:lead])
     )
-    path = layer.source.path
+    from_file, path = _file_of(layer)
+    opened_with = answers_of(layer)
+    given = opened_with if answers is None else answers
+    options = opened_with.model_copy(update={name: getattr(given, name) for name in ASKED}).salvaging()
+    if not from_file:
+        options = options.model_copy(update={"rgb": bool(layer.rgb), "plane": plane or None, "level": level})
     return LayerPicture(
         data=list(layer.data) if layer.multiscale else layer.data,
-        options=ReadOptions(rgb=bool(layer.rgb), plane=plane or None, level=level, salvage=True),
+        options=options,
         name=layer.name,
         height_px=shapes[level][rows],
         width_px=shapes[level][columns],
         um_per_px=None if finest is None else finest * pixel[1],
         um_per_px_source="" if finest is None else source,
-        path=Path(path) if path is not None and not layer.multiscale and Path(path).is_file() else None,
+        path=path,
         placement=Placement(transform_of(layer), plane, pixel),
+        from_file=from_file,
     )
+
+
+def answers_of(layer: Layer) -> PictureAnswers:
+    """Answers with which the file was opened that a layer shows; unanswered for all other layers."""
+    found = layer.metadata.get(ANSWERS_KEY)
+    return found if isinstance(found, PictureAnswers) else _UNANSWERED
 
 
 def transform_of(layer: Layer) -> dict[str, Any]:
@@ -211,38 +256,25 @@ def um_per_px_of(layer: Layer) -> float | None:
     return columns
 
 
-def window_of(layer: Layer, corners: NDArray[np.float64], picture: LayerPicture) -> Window | None:
-    """Part of a picture that lies in a box of the world.
-
-    Parameters
-    ----------
-    layer
-        The picture's layer.
-    corners : (n, 2) array
-        Corners of the box in the world's last two axes.
-    picture
-        As made by `picture_of`.
-
-    Returns
-    -------
-    Window or None
-        In pixels of the level that is read; None if they do not meet.
-    """
-    points = np.round([to_pixels(layer, corner, picture) for corner in corners], 6)
-    low = np.maximum(np.floor(points.min(axis=0)).astype(int), 0)
-    high = np.minimum(np.ceil(points.max(axis=0)).astype(int), [picture.height_px, picture.width_px])
-    if (high <= low).any():
-        return None
-    return Window(int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1]))
+def _scale(layer: Image, given: float | None, told: Told | None) -> tuple[float | None, str]:
+    """Micrometres per pixel of the finest level, and where they come from."""
+    if given is not None:
+        return given, BY_USER
+    of_layer = um_per_px_of(layer)
+    if told is not None and (of_layer is None or math.isclose(of_layer, told.um_per_px, rel_tol=1e-6)):
+        return told
+    return of_layer, LAYER_SCALE
 
 
-def to_pixels(layer: Layer, world: NDArray[np.float64], picture: LayerPicture) -> NDArray[np.float64]:
-    """Place in the picture, (row, column) from its first corner, of a point of the world's last two axes."""
-    lead = [
-        float(layer.data_to_world((*picture.placement.plane, 0, 0))[axis]) for axis in range(layer.ndim - 2)
-    ]
-    data = np.asarray(layer.world_to_data((*lead, *world)))[-2:]
-    return np.asarray((data + 0.5) / np.array(picture.placement.pixel), np.float64)
+def _file_of(layer: Image) -> tuple[bool, Path | None]:
+    """Whether a layer is only a view of a file, and its file if there is one with its pixels."""
+    viewed, shown = layer.metadata.get(FILE_KEY, (None, 0))
+    finest = layer.data[0] if layer.multiscale else layer.data
+    if viewed is not None and shown == id(finest) and Path(viewed).exists():
+        return True, Path(viewed)
+    path = layer.source.path
+    known = path is not None and not layer.multiscale and Path(path).is_file()
+    return False, Path(path) if known else None
 
 
 def _shape(layer: Image) -> tuple[int, ...]:

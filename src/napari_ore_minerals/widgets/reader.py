@@ -11,7 +11,8 @@ import numpy as np
 from napari_ore_minerals.errors import OreMineralsError
 from napari_ore_minerals.maps.files import PICTURE_NAME, RUN_NAME, SUFFIX, read_result
 from napari_ore_minerals.widgets.layers import layer_data
-from napari_ore_minerals.widgets.pictures import BROWSED_KEY, Placement
+from napari_ore_minerals.widgets.picture_files import of_file
+from napari_ore_minerals.widgets.pictures import Placement
 
 if TYPE_CHECKING:
     from napari_ore_minerals.maps.mineral_map import MineralMap
@@ -63,7 +64,7 @@ def _picture(folder: Path, mineral_map: MineralMap, placement: Placement) -> lis
     from napari_ore_minerals.images.micrograph import Micrograph
 
     path = _picture_path(folder, mineral_map)
-    arguments = {"name": mineral_map.picture.name, "rgb": True, **placement.transform}
+    arguments = {"name": mineral_map.picture.name, **placement.transform}
     if path is None:
         return []
     try:
@@ -71,11 +72,10 @@ def _picture(folder: Path, mineral_map: MineralMap, placement: Placement) -> lis
         if micrograph.fingerprint() != mineral_map.picture.fingerprint:
             return []
         if not is_large(micrograph.height_px, micrograph.width_px):
-            return [(micrograph.read().rgb, arguments, "image")]
-        levels = levels_of(micrograph, folder / PICTURE_NAME)
+            return [of_file(micrograph, micrograph.read().rgb, arguments)]
+        return [of_file(micrograph, levels_of(micrograph, folder / PICTURE_NAME), arguments)]
     except OreMineralsError:
         return []  # the map can be looked at without its picture
-    return [(levels, arguments | {"multiscale": True, "metadata": {BROWSED_KEY: True}}, "image")]
 
 
 def _picture_path(folder: Path, mineral_map: MineralMap) -> Path | None:

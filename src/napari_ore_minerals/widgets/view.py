@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_ore_minerals.errors import OreMineralsError
+from napari_ore_minerals.images.pixels import PictureAnswers
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 PLUGIN = "napari-ore-minerals"
 
@@ -22,9 +30,21 @@ def main(arguments: list[str]) -> int:
 
             viewer.open_sample(PLUGIN, SAMPLE_KEYS[0])
         else:
-            viewer.open(argument)
+            _open(viewer, Path(argument))
     napari.run()
     return 0
+
+
+def _open(viewer: Viewer, path: Path) -> None:
+    """Show a picture as it is classified; stacks, results and what only napari reads as napari shows them."""
+    from napari_ore_minerals.widgets.picture_files import layer_of
+
+    try:
+        data, arguments, _ = layer_of(path, PictureAnswers())
+    except (OreMineralsError, OSError):
+        viewer.open(path)
+        return
+    viewer.add_image(data, **arguments)
 
 
 if __name__ == "__main__":
