@@ -12,7 +12,7 @@ from PIL import Image
 
 from napari_ore_minerals.errors import DatasetError, PictureError
 from napari_ore_minerals.images.micrograph import Micrograph
-from napari_ore_minerals.images.pixels import ReadOptions
+from napari_ore_minerals.images.pixels import PictureAnswers, ReadOptions
 from napari_ore_minerals.learning.as_taught import open_as_taught
 
 
@@ -58,6 +58,16 @@ def test_the_plane_of_a_stack_is_found_by_its_pixels(
     tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb" if colours else "minisblack")
     taught = in_the_viewer(tmp_path / "a.tif", plane)
     found = open_as_taught(tmp_path / "a.tif", taught.fingerprint())
+    np.testing.assert_array_equal(found.read().rgb, taught.read().rgb)
+
+
+def test_the_answers_that_were_given_are_given_again(tmp_path: Path, picture: np.ndarray) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", picture.astype(np.uint16) * 5, photometric="rgb")
+    answers = PictureAnswers(bit_depth=14)
+    taught = Micrograph.open(tmp_path / "a.tif", options=answers.salvaging())
+    with pytest.raises(DatasetError, match="other pixels"):
+        open_as_taught(tmp_path / "a.tif", taught.fingerprint())
+    found = open_as_taught(tmp_path / "a.tif", taught.fingerprint(), answers)
     np.testing.assert_array_equal(found.read().rgb, taught.read().rgb)
 
 

@@ -96,7 +96,7 @@ def _corrected_picture(path: Path) -> CorrectedPicture:
             f"{path} does not tell where its picture lies: corrections of a picture without a file can be learnt "
             "in the dock only"
         )
-    micrograph = open_as_taught(Path(found.note.path), found.note.picture)
+    micrograph = open_as_taught(Path(found.note.path), found.note.picture, found.note.answers)
     if found.note.um_per_px is not None:
         micrograph = micrograph.with_scale(found.note.um_per_px, found.note.um_per_px_source)
     return CorrectedPicture(micrograph, found.corrections, MineralTable.of(found.note.minerals))

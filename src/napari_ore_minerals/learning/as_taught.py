@@ -16,14 +16,15 @@ import numpy as np
 
 from napari_ore_minerals.errors import DatasetError, OptionError, PictureError
 from napari_ore_minerals.images.micrograph import Micrograph
-from napari_ore_minerals.images.pixels import ReadOptions
+from napari_ore_minerals.images.pixels import PictureAnswers, ReadOptions
 
 OTHER_PIXELS = "its file gives other pixels than were taught, however it is read: it was saved again"
 MOST_PLANES = 1000
+UNANSWERED = PictureAnswers()
 _SALVAGED = ReadOptions(salvage=True)
 
 
-def open_as_taught(path: Path, fingerprint: str) -> Micrograph:
+def open_as_taught(path: Path, fingerprint: str, answers: PictureAnswers = UNANSWERED) -> Micrograph:
     """Open the picture of a file whose pixels have a fingerprint.
 
     Parameters
@@ -32,6 +33,8 @@ def open_as_taught(path: Path, fingerprint: str) -> Micrograph:
         PNG, JPEG, BMP, TIFF or Zarr.
     fingerprint
         As `Micrograph.fingerprint` gives it.
+    answers
+        With which it was opened, where they are known.
 
     Raises
     ------
@@ -42,7 +45,7 @@ def open_as_taught(path: Path, fingerprint: str) -> Micrograph:
     """
     refused: PictureError | None = None
     read = False
-    for opened in _ways(path):
+    for opened in _ways(path, answers):
         try:
             picture = opened()
         except (PictureError, OptionError) as error:
@@ -56,8 +59,10 @@ def open_as_taught(path: Path, fingerprint: str) -> Micrograph:
     raise DatasetError(f"{path.name}: {OTHER_PIXELS}; open the picture that was taught")
 
 
-def _ways(path: Path) -> Iterator[Callable[[], Micrograph]]:
+def _ways(path: Path, answers: PictureAnswers) -> Iterator[Callable[[], Micrograph]]:
     """How the picture may have been opened, the likeliest first."""
+    if answers != UNANSWERED:
+        yield partial(Micrograph.open, path, options=answers.salvaging())
     yield partial(Micrograph.open, path)
     yield partial(Micrograph.open, path, options=_SALVAGED)
     yield partial(_as_it_lies, path)

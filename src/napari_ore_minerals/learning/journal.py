@@ -17,6 +17,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from napari_ore_minerals.errors import DatasetError
+from napari_ore_minerals.images.pixels import PictureAnswers
 from napari_ore_minerals.minerals import Mineral, MineralTable
 from napari_ore_minerals.models.durable import once_more, replace_synced
 
@@ -40,6 +41,8 @@ class PictureNote(BaseModel):
         Its file, where it has one.
     um_per_px : float or None
     um_per_px_source : str
+    answers : PictureAnswers
+        With which its file was opened.
     minerals : tuple of Mineral
         What the codes of its corrections mean.
     """
@@ -51,6 +54,7 @@ class PictureNote(BaseModel):
     path: Annotated[str, StringConstraints(max_length=4096)] | None = None
     um_per_px: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     um_per_px_source: Annotated[str, StringConstraints(max_length=200)] = ""
+    answers: PictureAnswers = PictureAnswers()
     minerals: Annotated[tuple[Mineral, ...], Field(min_length=1, max_length=255)]
 
     @field_validator("minerals")

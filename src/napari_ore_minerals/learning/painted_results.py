@@ -51,6 +51,7 @@ def painted_corrections(folder: Path) -> Lessons:
         path=picture.path,
         um_per_px=mineral_map.um_per_px,
         um_per_px_source=mineral_map.um_per_px_source[:200],
+        answers=picture.answers,
         minerals=mineral_map.minerals.minerals,
     )
     return Lessons(note, tuple(as_corrections(found, mineral_map, now=mineral_map.run.created[:40])))

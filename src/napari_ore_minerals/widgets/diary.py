@@ -75,5 +75,6 @@ def note_of(lesson: Lesson) -> PictureNote:
         path=base.picture.path,
         um_per_px=base.um_per_px,
         um_per_px_source=base.um_per_px_source[:200],
+        answers=base.picture.answers,
         minerals=lesson.minerals.minerals,
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from napari_ore_minerals.images.pixels import PictureAnswers
+
 if TYPE_CHECKING:
     from napari_ore_minerals.learning.corrections import Correction
     from napari_ore_minerals.learning.course import EpochRecord
@@ -24,6 +26,7 @@ class PictureLesson(NamedTuple):
     um_per_px: float | None
     corrections: tuple[Correction, ...]
     minerals: MineralTable
+    answers: PictureAnswers = PictureAnswers()
 
 
 class Learn(NamedTuple):

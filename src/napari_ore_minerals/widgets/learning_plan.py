@@ -18,6 +18,7 @@ from napari_ore_minerals.widgets.learning_messages import Learn, PictureLesson
 
 if TYPE_CHECKING:
     from napari_ore_minerals.images.micrograph import Micrograph
+    from napari_ore_minerals.images.pixels import PictureAnswers
     from napari_ore_minerals.learning.corrections import Correction
     from napari_ore_minerals.learning.fine_tune_options import FineTuneOptions
     from napari_ore_minerals.learning.journal import Journal, PictureNote
@@ -129,7 +130,9 @@ def lesson_in_view(
     path = None if is_open or base.picture.path is None else Path(base.picture.path)
     if not is_open and (path is None or not path.is_file()):
         return None
-    return PictureLesson(base.picture.name, path, base.um_per_px, corrections, lesson.minerals)
+    return PictureLesson(
+        base.picture.name, path, base.um_per_px, corrections, lesson.minerals, base.picture.answers
+    )
 
 
 class Earlier(NamedTuple):
@@ -159,7 +162,9 @@ def earlier_lessons(journal: Journal, but: str) -> Earlier:
             left_out.append(f"{note.name} is not learnt from: {why}")
             continue
         table = MineralTable.of(note.minerals)
-        lesson = PictureLesson(note.name, Path(note.path), note.um_per_px, tuple(corrections), table)
+        lesson = PictureLesson(
+            note.name, Path(note.path), note.um_per_px, tuple(corrections), table, note.answers
+        )
         found.append((lesson, note))
     return Earlier(tuple(found), tuple(left_out))
 
@@ -172,15 +177,15 @@ def why_not_from_file(note: PictureNote) -> str:
         status = Path(note.path).stat()
     except OSError as error:
         return f"its file cannot be read ({error.strerror or error})"
-    return _why_not(note.path, note.picture, status.st_mtime_ns, status.st_size)
+    return _why_not(note.path, note.picture, note.answers, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=1024)
-def _why_not(path: str, fingerprint: str, _changed_ns: int, _bytes: int) -> str:
+def _why_not(path: str, fingerprint: str, answers: PictureAnswers, _changed_ns: int, _bytes: int) -> str:
     from napari_ore_minerals.learning.as_taught import OTHER_PIXELS, open_as_taught
 
     try:
-        open_as_taught(Path(path), fingerprint)
+        open_as_taught(Path(path), fingerprint, answers)
     except DatasetError:
         return OTHER_PIXELS
     except (OreMineralsError, OSError) as error:

@@ -138,7 +138,9 @@ class Learner:
             return self._remote(task.job, task.open_picture)
         from napari_ore_minerals.learning.as_taught import open_as_taught
 
-        micrograph = open_as_taught(lesson.path or Path(lesson.name), lesson.corrections[0].picture)
+        micrograph = open_as_taught(
+            lesson.path or Path(lesson.name), lesson.corrections[0].picture, lesson.answers
+        )
         if lesson.um_per_px is None:
             return micrograph
         return micrograph.with_scale(lesson.um_per_px, "as when it was corrected")
