@@ -110,6 +110,8 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     with pytest.raises(OptionError, match="is no run folder"):
         run(steps(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.docx"]
+    with pytest.raises(OptionError, match=r"thesis.docx is a file: name another place"):
+        run(steps(tmp_path / "thesis.docx"))
 
 
 def test_an_interrupted_run_goes_on_and_ends_the_same(whole, tmp_path):

@@ -272,6 +272,10 @@ def bad(folder: Path, case: str) -> dict[str, object]:
     if case == "no masks":
         save(folder / "a.png", noise(0))
         return {"masks": folder / "masks"}
+    if case == "contradictions":
+        for mineral in ("gold", "pyrite"):
+            (folder / mineral).mkdir()
+            save(folder / mineral / "a.png", noise(0))
     return {}
 
 
@@ -293,6 +297,10 @@ def bad(folder: Path, case: str) -> dict[str, object]:
         ("colour mask", "has colours, where a mask has one whole number"),
         ("loose", r"1 of 2 pictures lie in no folder of a mineral \(a\.png\)"),
         ("no masks", "none of the 1 pictures has a mask, named as NAME-mask.png, in"),
+        (
+            "contradictions",
+            r"2 pictures gave no tile of 32 px \(12 tiles of the same pixels with different minerals\)",
+        ),
     ],
 )
 def test_bad_pictures_get_one_sentence_with_counts_and_nothing_is_written(tmp_path: Path, case, sentence):

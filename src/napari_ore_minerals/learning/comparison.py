@@ -25,6 +25,7 @@ from napari_ore_minerals.progress import Progress, Steps, mapped
 
 from .baseline import ColourForest
 from .calibration import save_calibrated
+from .checkpoints import replace_file
 from .comparison_files import write_comparison
 from .comparison_plan import CompareOptions, PlannedRun, planned_runs
 from .comparison_tables import Outcome
@@ -211,7 +212,7 @@ def _begin(dataset: TileDataset, out: Path, options: CompareOptions) -> None:
             raise ResultError(f"{out} is not empty and holds no comparison: name another folder")
         out.mkdir(parents=True, exist_ok=True)
         created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        path.write_text(json.dumps({"created": created} | settings, indent=2) + "\n", encoding="utf-8")
+        replace_file(path, (json.dumps({"created": created} | settings, indent=2) + "\n").encode())
     except (OSError, ValueError, KeyError) as error:
         if isinstance(error, OreMineralsError):
             raise

@@ -141,7 +141,7 @@ class Cutter:
         return None
 
     def check(self, pictures: int) -> None:
-        """Refuse labels that do not fit, and pictures that give no tile."""
+        """Refuse labels that do not fit, and pictures that give no tile or none that is left of its copies."""
         if self.other_sizes:
             raise DatasetError(
                 f"{len(self.other_sizes)} of {pictures} masks are of another size than their pictures: "
@@ -162,8 +162,9 @@ class Cutter:
                 f"{len(self.unknown_codes)} codes of the masks stand for no mineral ({', '.join(found)}): "
                 f"name all of them, --codes {shlex.join(known + missing)}, with nothing after the = to leave one out"
             )
-        if not self.rows:
-            found = [f"{count} {what}" for what, count in self.dropped.items()]
+        table, copies = without_copies(pd.DataFrame(self.rows, columns=list(COLUMNS)))
+        if table.empty:
+            found = [f"{count} {what}" for what, count in (self.dropped + copies).items()]
             raise DatasetError(
                 f"{pictures} pictures gave no tile of {self.options.tile_px} px ({', '.join(found)}): "
                 "check the size of tiles and the labels"

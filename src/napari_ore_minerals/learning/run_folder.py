@@ -130,6 +130,8 @@ class RunFolder:
 
     def _found(self) -> dict[str, Any] | None:
         """Return ``run.json`` if the folder holds this run, None if it holds nothing to go on with."""
+        if self.path.exists() and not self.path.is_dir():
+            raise OptionError(f"{self.path} is a file: name another place for the run folder")
         if not self.path.is_dir() or all(path.name.startswith(".") for path in self.path.iterdir()):
             return None
         try:
