@@ -16,6 +16,7 @@ from napari_ore_minerals.models import classifier as classifier_module
 from napari_ore_minerals.models import devices
 from napari_ore_minerals.models.classifier import BatchSize, Classifier, bundled
 from napari_ore_minerals.models.devices import choose_device, choose_precision
+from napari_ore_minerals.widgets.short_batches import ShortBatches, WaitedForClassifier
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,20 @@ def test_bf16_agrees_with_fp32_where_it_is_used(micro_model: Path, fp32: Classif
         fp32.predict(tiles(8)).logits
     )
     assert np.abs(difference).max() < classifier_module.LARGEST_DIFFERENCE
+
+
+def test_the_batch_size_is_found_once_for_all_pictures(micro_model: Path) -> None:
+    classifier = WaitedForClassifier.load(micro_model, device="cpu")
+    first = classifier.batch_size()
+    assert isinstance(first, ShortBatches)
+    assert not first.settled
+    while not first.settled:
+        first.record(first.size, 0.01 * first.size)  # as fast at any size
+    again = classifier.batch_size()
+    assert again is not first
+    assert (again.size, again.settled, again.largest) == (first.size, True, first.largest)
+    assert isinstance(again, ShortBatches), "a computer that has become slow still gets shorter ones"
+    assert classifier.batch_size(7).size == 7
 
 
 def test_a_bf16_that_disagrees_is_not_used(micro_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,7 +93,7 @@ class BatchSize:
 
 
 class Classifier:
-    """A network and its card, ready on a device.
+    """A network and its card, ready on a device; what batch size is the fastest is found out once.
 
     Attributes
     ----------
@@ -105,6 +105,8 @@ class Classifier:
     notices : list of str
         What the user should be told, such as why a faster precision is not used.
     """
+
+    _finding: type[BatchSize] = BatchSize
 
     def __init__(
         self,
@@ -129,6 +131,7 @@ class Classifier:
         where = self.device.torch_device
         self._mean = torch.tensor(card.mean, device=where).reshape(1, 3, 1, 1)
         self._std = torch.tensor(card.std, device=where).reshape(1, 3, 1, 1)
+        self._batch: BatchSize | None = None
         if self.precision == "bf16":
             self._check_agreement()
 
@@ -214,14 +217,15 @@ class Classifier:
         return explain(self.network, self.normalised(tile[np.newaxis])[0], class_index=index, method=method)
 
     def batch_size(self, wanted: int | None = None) -> BatchSize:
-        """Return the batch size to work with: `wanted`, or one that finds itself."""
+        """Return the batch size to work with: `wanted`, the one that was found, or one that finds itself."""
         if wanted is not None:
             return BatchSize(largest=wanted, size=wanted, settled=True)
-        return (
-            BatchSize(largest=32)
-            if self.device.torch_device.type == "cpu"
-            else BatchSize(largest=512, size=16)
-        )
+        if self._batch is not None and self._batch.settled:
+            self._batch = self._finding(self._batch.largest, self._batch.size, settled=True)
+        else:
+            largest, first = (32, 4) if self.device.torch_device.type == "cpu" else (512, 16)
+            self._batch = self._finding(largest, first)
+        return self._batch
 
     def tiles_per_second(self, sizes: Sequence[int] = (4, 8), seconds: float = 0.5) -> float:
         """Measure the speed of the forward pass on noise, for a forecast; stops after about `seconds`."""

@@ -25,7 +25,4 @@ class ShortBatches(BatchSize):
 class WaitedForClassifier(Classifier):
     """A Classifier whose own choice of batch size keeps batches short."""
 
-    def batch_size(self, wanted: int | None = None) -> BatchSize:
-        """Return the batch size to work with: `wanted`, or one that finds itself."""
-        found = super().batch_size(wanted)
-        return found if wanted is not None else ShortBatches(found.largest, found.size)
+    _finding = ShortBatches
