@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 from pydantic import ValidationError
 
 from napari_ore_minerals.errors import OptionError, PictureError
-from napari_ore_minerals.images import blocks
+from napari_ore_minerals.images import blocks, interpretation
 from napari_ore_minerals.images.micrograph import Guess, Micrograph, ReadOptions, Window
 
 RNG = np.random.default_rng(20261123)
@@ -228,7 +228,7 @@ def test_planes_that_do_not_exist(plane: tuple[int, ...]) -> None:
 def test_levels_of_a_pyramid() -> None:
     levels = [COLOUR, COLOUR[::2, ::2], COLOUR[::4, ::4]]
     np.testing.assert_array_equal(read(levels, level=2), levels[2])
-    with pytest.raises(OptionError, match="3 levels"):
+    with pytest.raises(OptionError, match="levels 0 to 2"):
         read(levels, level=3)
     with pytest.raises(PictureError, match="fine to coarse"):
         read(levels[::-1])
@@ -323,6 +323,20 @@ def test_what_numpy_masks_is_no_data(form: str, monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_array_equal(pixels.rgb, np.where(there[..., np.newaxis], COLOUR, 0))
     assert type(pixels.rgb) is type(pixels.finite) is np.ndarray
     assert picture.read(Window(50, 70, 40, 90)).finite is None
+
+
+@pytest.mark.parametrize("kind", ["float", "numpy", "grey", "alpha"])
+def test_large_windows_are_the_same_band_by_band(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    alpha = np.where(GREY < 30, 0, 200).astype(np.uint8)
+    array = {"grey": GREY / 255, "alpha": np.dstack([COLOUR, alpha])}.get(kind)
+    picture = Micrograph.from_array(masked(kind) if array is None else array)
+    whole = picture.read()
+    for pixels in (1, 700, 210 * 149):
+        monkeypatch.setattr(interpretation, "BAND_PX", pixels)
+        banded = picture.read()
+        np.testing.assert_array_equal(banded.rgb, whole.rgb)
+        assert (banded.finite is None) == (whole.finite is None)
+        np.testing.assert_array_equal(banded.finite, whole.finite)
 
 
 class Counted:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from napari_ore_minerals.errors import OptionError, PictureError
 from napari_ore_minerals.images.micrograph import Micrograph
-from napari_ore_minerals.images.pixels import Pixels, Window
-from napari_ore_minerals.images.tile_reader import TileBatch, TileReader, resize_tile
+from napari_ore_minerals.images.pixels import Pixels, ReadOptions, Window
+from napari_ore_minerals.images.tile_reader import TileBatch, TileReader, resize_tile, run_tiles
 from napari_ore_minerals.images.tiles import TileGrid
 
 grids = st.builds(
@@ -156,6 +157,49 @@ def test_reading_ahead_is_bounded() -> None:
         reader.take(1)
         time.sleep(0.3)
         assert source.reads == 11
+
+
+@given(st.integers(1, 2000), st.integers(1, 4))
+def test_a_window_that_is_read_ahead_has_few_pixels_or_is_one_tile(stride: int, overlap: int) -> None:
+    assume(8 <= stride * overlap <= 8192)
+    grid = TileGrid(20_000, 20_000, stride * overlap, stride)
+    count = run_tiles(grid)
+    width = (count - 1) * grid.stride_px + grid.tile_px
+    assert 1 <= count <= 8
+    assert count == 1 or width * grid.tile_px <= 2**21
+
+
+@pytest.mark.parametrize(
+    ("tile_px", "stride_px", "count"),
+    [(256, 256, 8), (256, 128, 8), (1024, 1024, 2), (1024, 256, 5), (4096, 4096, 1), (4096, 512, 1)],
+)
+def test_large_tiles_are_read_alone(tile_px: int, stride_px: int, count: int) -> None:
+    assert run_tiles(TileGrid(20_000, 20_000, tile_px, stride_px)) == count
+
+
+class Deep:
+    """A picture of 16 bits that is made when it is read."""
+
+    shape, dtype, chunks = (4096, 8192, 3), np.dtype(np.uint16), (512, 512, 3)
+
+    def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray:
+        rows, columns, _ = (range(length)[part] for length, part in zip(self.shape, key, strict=True))
+        return np.full((len(rows), len(columns), 3), 65535, np.uint16)
+
+
+def test_large_tiles_of_16_bits_take_little_memory() -> None:
+    """Read eight at a time, with numbers in between as floats, they took more than 500 MB."""
+    micrograph = Micrograph.from_array(Deep(), options=ReadOptions(bit_depth=16))
+    grid = TileGrid.over(micrograph, tile_px=2048)
+    tracemalloc.start()
+    try:
+        tiles = read_all(micrograph, grid, 224, 16)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (tiles.pixels == 255).all()
+    assert len(tiles.rows) == 8
+    assert most < 200 * 2**20
 
 
 def test_damage_in_the_picture_reaches_the_caller() -> None:

@@ -16,6 +16,7 @@ from napari_ore_minerals.images.pixels import Guess, Holes, Pixels, ReadOptions,
 CAMERA_DEPTHS = (8, 10, 12, 14, 16)
 ROUNDING = 1e-3
 DARKEST_OF_255 = 8.0
+BAND_PX = 2**18
 RANGE_HELP = "say which values are black and white (value_range: low, high)"
 
 
@@ -55,6 +56,20 @@ class Interpretation:
 
     def pixels(self, values: NDArray[Any]) -> Pixels:
         """Pixels of values of shape (height, width, channels); what numpy masks is no data."""
+        height, width = values.shape[:2]
+        rows = max(1, BAND_PX // width)
+        if height <= rows:
+            return self._pixels(values)
+        rgb, there = np.empty((height, width, 3), np.uint8), None
+        for top in range(0, height, rows):  # numbers in between take several times the memory of the values
+            band = slice(top, top + rows)
+            rgb[band], finite = self._pixels(values[band])
+            if finite is not None:
+                there = np.ones((height, width), np.bool_) if there is None else there
+                there[band] = finite
+        return Pixels(rgb, there)
+
+    def _pixels(self, values: NDArray[Any]) -> Pixels:
         finite = self._finite(values)
         values = np.ma.getdata(values)
         rgb = self._rgb(values, finite)
@@ -66,6 +81,8 @@ class Interpretation:
         return Pixels(rgb, finite)
 
     def _finite(self, values: NDArray[Any]) -> NDArray[np.bool_] | None:
+        if values.dtype.kind != "f" and self.colours.alpha is None and type(values) is np.ndarray:
+            return None
         finite = np.ones(values.shape[:2], np.bool_)
         if isinstance(values, np.ma.MaskedArray):
             finite &= ~np.ma.getmaskarray(values).any(axis=2)

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from napari_ore_minerals.images.micrograph import Micrograph
     from napari_ore_minerals.images.tiles import TileGrid
 
-RUN_TILES = 8  # neighbouring tiles of a row are read as one window
+RUN_TILES = 8  # as many neighbouring tiles of a row are read as one window,
+RUN_PX = 2**21  # unless it would have more pixels than this
+ALONE_PX = 2**23  # windows as large as this are read one at a time
+AHEAD_BYTES = 32 * 2**20  # of tiles that wait for the model
 
 
 class TileBatch(NamedTuple):
@@ -68,10 +71,17 @@ def resize_tile(rgb: NDArray[np.uint8], input_px: int) -> NDArray[np.uint8]:
     return resized
 
 
+def run_tiles(grid: TileGrid) -> int:
+    """How many neighbouring tiles of a row are read as one window; one where tiles are large."""
+    more = (RUN_PX // grid.tile_px - grid.tile_px) // grid.stride_px
+    return 1 + min(max(more, 0), RUN_TILES - 1)
+
+
 class TileReader:
     """Reads tiles ahead of the model in threads, with bounded memory.
 
-    Use as a context manager; `take` gives the next tiles in the order of `positions`.
+    Use as a context manager; `take` gives the next tiles in the order of `positions`.  What waits has at most
+    `AHEAD_BYTES`; what is being read are two windows of `RUN_PX` pixels, or one of a single large tile.
 
     Parameters
     ----------
@@ -82,7 +92,7 @@ class TileReader:
     input_px
         Side to resize tiles to.
     ahead_tiles
-        How many tiles may wait for the model.
+        How many tiles may wait for the model; fewer, where they are large.
     """
 
     def __init__(
@@ -95,10 +105,12 @@ class TileReader:
         ahead_tiles: int = 128,
     ) -> None:
         self._micrograph, self._grid, self._input_px = micrograph, grid, input_px
-        self._runs = _runs(positions)
-        self._pool = ThreadPoolExecutor(2, thread_name_prefix="tile-reader")
+        most = run_tiles(grid)
+        self._runs = _runs(positions, most)
+        threads = 1 if grid.tile_px**2 >= ALONE_PX else 2
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="tile-reader")
         self._waiting: deque[Future[TileBatch]] = deque()
-        self._ahead_runs = max(2, ahead_tiles // RUN_TILES)
+        self._ahead_runs = max(2, min(ahead_tiles, AHEAD_BYTES // (3 * input_px**2)) // most)
         self._rest: TileBatch | None = None
 
     def __enter__(self) -> Self:
@@ -163,11 +175,11 @@ def _reflected(micrograph: Micrograph, window: Window) -> tuple[NDArray[np.uint8
     return rgb, finite
 
 
-def _runs(positions: NDArray[np.intp]) -> Iterator[tuple[int, int, int]]:
-    """Join consecutive positions that are neighbours in a row: (row, first column, count)."""
+def _runs(positions: NDArray[np.intp], most: int) -> Iterator[tuple[int, int, int]]:
+    """Join consecutive positions that are neighbours in a row, up to `most`: (row, first column, count)."""
     run: tuple[int, int, int] | None = None
     for row, column in positions.tolist():
-        if run is not None and row == run[0] and column == run[1] + run[2] and run[2] < RUN_TILES:
+        if run is not None and row == run[0] and column == run[1] + run[2] and run[2] < most:
             run = (run[0], run[1], run[2] + 1)
             continue
         if run is not None:
@@ -183,8 +195,9 @@ def nearest_first(grid: TileGrid, positions: NDArray[np.intp], first: Window | N
         return positions
     middle = np.array([first.row + first.height / 2, first.column + first.width / 2])
     half = np.maximum(np.array([first.height, first.width]) / 2, 1)
-    runs = positions // np.array([1, RUN_TILES])
-    centres = (runs * [1, RUN_TILES] + [0, RUN_TILES / 2 - 0.5]) * grid.stride_px + grid.tile_px / 2
-    reach = np.abs(centres - middle) - [grid.tile_px / 2, RUN_TILES * grid.stride_px / 2]
+    length = run_tiles(grid)
+    runs = positions // np.array([1, length])
+    centres = (runs * [1, length] + [0, length / 2 - 0.5]) * grid.stride_px + grid.tile_px / 2
+    reach = np.abs(centres - middle) - [grid.tile_px / 2, length * grid.stride_px / 2]
     distance = (np.maximum(reach, 0) / half).max(axis=1)
     return positions[np.lexsort((positions[:, 1], positions[:, 0], distance))]
