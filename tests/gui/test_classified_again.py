@@ -13,7 +13,7 @@ from qtpy.QtCore import Qt
 
 from napari_ore_minerals.learning.corrections import Cell
 from napari_ore_minerals.widgets.classify import ClassifyDock
-from napari_ore_minerals.widgets.jobs import Gathered
+from napari_ore_minerals.widgets.gathered import Gathered
 from napari_ore_minerals.widgets.layers import MAP_KEY, OWN_KEY
 
 AddDock = Callable[..., ClassifyDock]

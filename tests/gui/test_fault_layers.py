@@ -20,8 +20,8 @@ from napari_ore_minerals.maps.predict import classify, classify_steps
 from napari_ore_minerals.maps.records import ClassifyOptions
 from napari_ore_minerals.models.classifier import Classifier
 from napari_ore_minerals.progress import run
+from napari_ore_minerals.widgets.gathered import Gathered, Task
 from napari_ore_minerals.widgets.input_form import Plan, grid_over
-from napari_ore_minerals.widgets.jobs import Gathered, Task
 from napari_ore_minerals.widgets.layers import MAP_KEY
 from napari_ore_minerals.widgets.messages import Advance, Cells, Load
 from napari_ore_minerals.widgets.pictures import picture_of

@@ -7,9 +7,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
 from gui_support import LONG, SECONDS, gone
@@ -22,8 +24,9 @@ from napari_ore_minerals.maps.records import ClassifyOptions
 from napari_ore_minerals.models.card import read_card
 from napari_ore_minerals.models.classifier import Classifier
 from napari_ore_minerals.widgets import jobs
+from napari_ore_minerals.widgets.gathered import Gathered, Task
 from napari_ore_minerals.widgets.input_form import grid_over
-from napari_ore_minerals.widgets.jobs import Gathered, Task, Worker
+from napari_ore_minerals.widgets.jobs import Worker
 from napari_ore_minerals.widgets.messages import Load, MapKey
 
 pytestmark = pytest.mark.alone
@@ -246,6 +249,72 @@ def test_a_picture_that_cannot_be_read_is_one_message(
     with qtbot.waitSignal(worker.failed, timeout=LONG) as found:
         worker.classify(task(micro_model, Damaged()))  # type: ignore[arg-type]
     assert "the disk was taken out" in found.args[0]
+
+
+class ForeignError(Exception):
+    """What no library of ours raises."""
+
+
+@pytest.mark.parametrize("when", ["the picture is opened", "its shape is asked for", "a tile is read"])
+def test_whatever_a_dask_picture_raises_is_one_message_and_the_next_run_works(
+    start: Start, qtbot: Any, micro_model: Path, picture: np.ndarray, when: str
+) -> None:
+    good = task(micro_model, picture)
+    calls = count()
+
+    def block(values: np.ndarray) -> np.ndarray:
+        if next(calls) >= 2:  # bytes are not sampled when they are opened; some tiles are read before
+            raise ForeignError("the link is down")
+        return values
+
+    def opened() -> Micrograph:
+        if when == "the picture is opened":
+            raise ForeignError("the link is down")
+        if when == "its shape is asked for":
+            return Micrograph.from_array(NoShape(), name="PS-07")
+        lazy = da.from_array(picture, chunks=(64, 64, 3)).map_blocks(block, dtype=picture.dtype, meta=picture)
+        return Micrograph.from_array(lazy, name="PS-07")
+
+    class NoShape:
+        dtype, ndim = picture.dtype, 3
+
+        @property
+        def shape(self) -> Any:
+            raise ForeignError("the link is down")
+
+    worker = start()
+    ends = heard(worker)
+    worker.classify(good._replace(open_picture=opened))
+    qtbot.waitUntil(lambda: bool(ends), timeout=LONG)
+    assert [name for name, _ in ends] == ["failed"]
+    assert "the link is down" in ends[0][1]
+    assert "\n" not in ends[0][1]
+    assert ends[0][1].endswith(".")
+    process_id = worker.process_id
+    assert process_id is not None
+    assert not worker.busy
+    with qtbot.waitSignal(worker.finished, timeout=LONG):
+        worker.classify(good)
+    assert worker.process_id == process_id, "the same process goes on"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_picture_that_ends_its_thread_ends_the_run(
+    start: Start, qtbot: Any, micro_model: Path, picture: np.ndarray
+) -> None:
+    """Not even an exit asked for by a picture's array leaves a run that nothing ends."""
+
+    class Leaving:
+        shape, dtype, ndim = picture.shape, picture.dtype, 3
+
+        def __getitem__(self, key: Any) -> Any:
+            raise SystemExit
+
+    worker = start()
+    with qtbot.waitSignal(worker.failed, timeout=LONG) as found:
+        worker.classify(task(micro_model, Leaving()))  # type: ignore[arg-type]
+    assert "ended unexpectedly" in found.args[0]
+    assert not worker.busy
 
 
 def test_a_model_that_is_gone_is_one_message(

@@ -16,8 +16,8 @@ from napari_ore_minerals.minerals import DEFAULT_MINERALS
 from napari_ore_minerals.models.card import ModelCard, read_card
 from napari_ore_minerals.widgets import memory
 from napari_ore_minerals.widgets.background import Background
+from napari_ore_minerals.widgets.gathered import Gathered, Task
 from napari_ore_minerals.widgets.hints import Status
-from napari_ore_minerals.widgets.jobs import Gathered, Task
 from napari_ore_minerals.widgets.messages import Advance, Cells, Load
 from napari_ore_minerals.widgets.mineral_table import COLUMNS, MineralTableView
 from napari_ore_minerals.widgets.model_chooser import ModelChooser, card_html

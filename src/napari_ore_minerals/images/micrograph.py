@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from napari_ore_minerals.errors import OptionError, PictureError
-from napari_ore_minerals.images.blocks import ArrayPlane, reason
+from napari_ore_minerals.images.blocks import ArrayPlane
 from napari_ore_minerals.images.chunks import stored_chunks, vanished
 from napari_ore_minerals.images.interpretation import Colours, InterpretedSource, interpret
+from napari_ore_minerals.images.kinds import is_photograph
 from napari_ore_minerals.images.layout import guess_axes, layout_of
 from napari_ore_minerals.images.levels import PictureLevel
 from napari_ore_minerals.images.photographs import Opened, open_photograph
@@ -34,8 +35,6 @@ from napari_ore_minerals.images.scale import check_um_per_px
 __all__ = ["Guess", "Micrograph", "PictureAnswers", "PixelSource", "Pixels", "ReadOptions", "Window"]
 
 BY_USER = "given by the user"
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PHOTOGRAPH_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM")
 _AS_READ, _UNANSWERED = ReadOptions(), PictureAnswers()
 
 
@@ -133,7 +132,7 @@ class Micrograph:
         path = Path(path)
         if path.is_dir():
             return _open_zarr(path, um_per_px, options)
-        opened = open_photograph(path) if _is_photograph(path) else _open_tiff(path, options)
+        opened = open_photograph(path) if is_photograph(path) else _open_tiff(path, options)
         picture = cls._from_opened(opened, path.name, um_per_px, options)
         return replace(picture, path=path, answers=options.answers)
 
@@ -219,34 +218,6 @@ class Micrograph:
             except PictureError:
                 digest.update(b"cannot be read")
         return digest.hexdigest()
-
-
-def _is_photograph(path: Path) -> bool:
-    """Whether the file starts like a PNG, JPEG or BMP; False if it starts like a TIFF."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(64)
-    except FileNotFoundError as error:
-        raise PictureError(f"{path}: there is no such file.") from error
-    except (OSError, ValueError) as error:
-        raise PictureError(f"{path}: cannot be opened ({reason(error)}).") from error
-    if start.startswith(_TIFF_STARTS):
-        return False
-    if start.startswith(_PHOTOGRAPH_STARTS):
-        return True
-    raise PictureError(f"{path.name}: {_what_instead(start)}; PNG, JPEG, BMP and TIFF files can be read.")
-
-
-def _what_instead(start: bytes) -> str:
-    if not start:
-        return "is empty"
-    if start.startswith(b"version https://git-lfs"):
-        return "is only the pointer to a Git LFS file (fetch it with git lfs pull)"
-    if start.lstrip()[:1] == b"<":
-        return "holds text such as a web page, not a picture"
-    if not start.strip(b"\0"):
-        return "starts with zeros, as a file that was not copied to its end"
-    return "is no picture of a known kind"
 
 
 def _open_zarr(path: Path, um_per_px: float | None, options: ReadOptions) -> Micrograph:

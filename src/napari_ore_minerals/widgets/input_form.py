@@ -16,7 +16,7 @@ from superqt import QCollapsible
 from napari_ore_minerals.errors import OptionError, PictureError
 from napari_ore_minerals.images.tiles import TileGrid
 from napari_ore_minerals.maps.records import ClassifyOptions
-from napari_ore_minerals.widgets.jobs import Task
+from napari_ore_minerals.widgets.gathered import Task
 from napari_ore_minerals.widgets.messages import Load
 from napari_ore_minerals.widgets.model_chooser import ModelChooser
 from napari_ore_minerals.widgets.options_form import OptionsForm

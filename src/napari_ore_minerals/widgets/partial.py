@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_ore_minerals.models.card import ModelCard
-    from napari_ore_minerals.widgets.jobs import Gathered
+    from napari_ore_minerals.widgets.gathered import Gathered
     from napari_ore_minerals.widgets.pictures import LayerPicture
 
 NOTICE = (

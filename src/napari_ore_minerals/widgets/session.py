@@ -12,7 +12,8 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_ore_minerals.widgets import memory
-from napari_ore_minerals.widgets.jobs import Gathered, Worker
+from napari_ore_minerals.widgets.gathered import Gathered
+from napari_ore_minerals.widgets.jobs import Worker
 from napari_ore_minerals.widgets.layers import MAP_KEY
 from napari_ore_minerals.widgets.overlay import Overlay
 from napari_ore_minerals.widgets.partial import partial_map
