@@ -1,6 +1,6 @@
 """Very large pictures: memory, time, and going on after kill -9 with the same bytes.
 
-Run ``python benchmarks/large.py --side 16384 32768 --kill``.  Each picture is a Zarr folder of coloured
+Run ``python benchmarks/large.py --side 32768 65536 --kill --grains``.  Each picture is a Zarr folder of coloured
 grains whose chunks are a few different ones under many names (hard links), so that 3 GB of pixels take a few
 megabytes of disk; ``--format tiff`` writes a tiled TIFF instead.  A process of its own classifies it from
 folder to result folder, another one measures the result with its intervals, a third one refines it to grains
