@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,22 @@ def _working_bf16() -> None:
     from napari_ore_minerals.models.devices import prepare_process
 
     prepare_process()
+
+
+@pytest.fixture(scope="session")
+def remember_processor() -> Callable[[Path], None]:
+    """Puts into an empty cache folder what bf16 was found to be worth here, or each process would try it again."""
+    from napari_ore_minerals.models import devices
+
+    tried = devices._memory_file()
+
+    def remember(cache: Path) -> None:
+        if tried.exists():
+            folder = cache / tried.parent.name
+            folder.mkdir(parents=True)
+            shutil.copy(tried, folder)
+
+    return remember
 
 
 @pytest.fixture(scope="session")

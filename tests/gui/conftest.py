@@ -18,10 +18,13 @@ from napari_ore_minerals.widgets.classify import ClassifyDock
 
 
 @pytest.fixture(autouse=True)
-def _nothing_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _nothing_remembered(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, remember_processor: Callable[[Path], None]
+) -> None:
     monkeypatch.setattr(memory, "user_config_path", lambda _: tmp_path / "config")
     monkeypatch.setattr(journal, "default_folder", lambda: tmp_path / "corrections")
     monkeypatch.setattr(versions, "default_root", lambda: tmp_path / "store")
+    remember_processor(tmp_path / "cache")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 

@@ -12,6 +12,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,12 +77,15 @@ def test_the_two_guides_have_commands_that_run(name: str):
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if blocks(page.read_text(encoding="utf-8"))], ids=lambda page: page.stem
 )
-def test_what_a_page_tells_to_type_works(page: Path, tmp_path: Path):
+def test_what_a_page_tells_to_type_works(
+    page: Path, tmp_path: Path, remember_processor: Callable[[Path], None]
+):
     work = tmp_path / "work"
     work.mkdir()
     micrograph = simulate(7, SimulationOptions(height_px=512, width_px=512))
     tifffile.imwrite(work / "PS-07.tif", micrograph.rgb, photometric="rgb")
     places = {name: str(tmp_path / name) for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")}
+    remember_processor(Path(places["XDG_CACHE_HOME"]))
     nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "1"}
     one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     environment = os.environ | places | nowhere | one_thread | {"MPLBACKEND": "Agg", "PYTHONUTF8": "1"}
