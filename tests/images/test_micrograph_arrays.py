@@ -285,6 +285,28 @@ def test_source_that_fails_on_one_block() -> None:
             picture.read(Window(299, 0, 2, 2))
 
 
+def test_planes_that_are_joined_in_coarser_levels() -> None:
+    """Plane 5 of 7 is the last of 4 at half the size, and the only one at an eighth."""
+    fine = RNG.integers(0, 256, (7, 64, 80), dtype=np.uint8)
+    levels = [fine, fine[::2, ::2, ::2], fine[1:2, ::8, ::8]]
+    for level, plane in ((0, 5), (1, 3), (2, 0)):
+        picture = Micrograph.from_array(levels, options=ReadOptions(rgb=False, plane=5, level=level))
+        np.testing.assert_array_equal(picture.read().rgb[..., 0], levels[level][plane])
+        told = [f"plane {plane} on axis 0 of this level"] if level else []
+        assert values_of(picture, "plane") == told
+    for plane, nearest in enumerate([0, 0, 1, 2, 2, 3, 3]):
+        picture = Micrograph.from_array(levels, options=ReadOptions(rgb=False, plane=plane, level=1))
+        np.testing.assert_array_equal(picture.read().rgb[..., 0], levels[1][nearest])
+    with pytest.raises(OptionError, match=r"no plane .*axis 0 0 to 6"):
+        Micrograph.from_array(levels, options=ReadOptions(rgb=False, plane=7, level=1))
+
+
+def test_levels_whose_axes_differ_are_refused_where_a_plane_is_meant() -> None:
+    levels = [np.zeros((7, 64, 80), np.uint8), np.zeros((32, 40), np.uint8)]
+    with pytest.raises(PictureError, match="give one level as an array of its own"):
+        Micrograph.from_array(levels, options=ReadOptions(rgb=False, plane=5, level=1))
+
+
 @pytest.mark.parametrize(
     "error",
     [LookupError("no such plane"), StopIteration(), type("ForeignError", (Exception,), {})("link down")],

@@ -103,8 +103,25 @@ def _around_channels(shape: tuple[int, ...], channel_axis: int, name: str) -> st
     return "".join(letters)
 
 
-def layout_of(shape: tuple[int, ...], axes: str, options: ReadOptions, name: str) -> Layout:
+def layout_of(
+    shape: tuple[int, ...],
+    axes: str,
+    options: ReadOptions,
+    name: str,
+    finest: tuple[int, ...] | None = None,
+) -> Layout:
     """Layout of an array whose `axes` are named by letters, as tifffile names them.
+
+    Parameters
+    ----------
+    shape, axes
+        Of the array.
+    options
+        Their plane is one of the finest level.
+    name
+        Of the picture, for messages.
+    finest
+        Shape of the finest level, if the array is a level of a pyramid; planes may be joined in coarser levels.
 
     Raises
     ------
@@ -120,7 +137,29 @@ def layout_of(shape: tuple[int, ...], axes: str, options: ReadOptions, name: str
     rows, columns = axes.index("Y"), axes.index("X")
     channels = _channel_axis(shape, axes)
     rest = [axis for axis in range(len(shape)) if axis not in (rows, columns, channels)]
-    return Layout(rows, columns, channels, _plane(shape, axes, rest, options.plane, name))
+    if options.plane is None or finest is None or finest == shape:
+        return Layout(rows, columns, channels, _plane(shape, axes, rest, options.plane, name))
+    if len(finest) != len(shape):
+        raise PictureError(
+            f"{name}: its levels have shapes {finest} and {shape}, so the plane cannot be found in both; "
+            "give one level as an array of its own."
+        )
+    chosen = _plane(finest, axes, rest, options.plane, name)
+    joined = ((axis, (2 * index + 1) * shape[axis] // (2 * finest[axis])) for axis, index in chosen)
+    return Layout(rows, columns, channels, tuple(joined))
+
+
+def joined_planes(layout: Layout, shape: tuple[int, ...], finest: tuple[int, ...]) -> tuple[Guess, ...]:
+    """Tell of a level of a pyramid, of which a plane stands for several of the finest level."""
+    return tuple(
+        Guess(
+            "plane",
+            f"plane {index} on axis {axis} of this level",
+            f"it has {shape[axis]} planes, the finest {finest[axis]}",
+        )
+        for axis, index in layout.plane
+        if len(finest) == len(shape) and finest[axis] != shape[axis]
+    )
 
 
 def _channel_axis(shape: tuple[int, ...], axes: str) -> int | None:

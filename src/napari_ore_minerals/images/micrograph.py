@@ -17,7 +17,7 @@ from napari_ore_minerals.images.blocks import ArrayPlane
 from napari_ore_minerals.images.chunks import stored_chunks, vanished
 from napari_ore_minerals.images.interpretation import Colours, InterpretedSource, interpret
 from napari_ore_minerals.images.kinds import is_photograph
-from napari_ore_minerals.images.layout import guess_axes, layout_of
+from napari_ore_minerals.images.layout import guess_axes, joined_planes, layout_of
 from napari_ore_minerals.images.levels import PictureLevel
 from napari_ore_minerals.images.photographs import Opened, open_photograph
 from napari_ore_minerals.images.pixels import (
@@ -172,7 +172,9 @@ class Micrograph:
             return known if um_per_px is None else known.with_scale(um_per_px)
         shape = _shape(level, name)
         axes, guesses = guess_axes(shape, options, name)
-        layout = layout_of(shape, axes, options, name)
+        finest = _shape(array[0], name) if isinstance(array, Sequence) else shape
+        layout = layout_of(shape, axes, options, name, finest)
+        guesses += joined_planes(layout, shape, finest)
         chunks = stored_chunks(level, layout)
         gone = vanished(level, layout, chunks)
         plane = ArrayPlane(level, layout, name, chunks=chunks, gone=gone, salvage=options.salvage)

@@ -16,7 +16,7 @@ from napari_ore_minerals.errors import OptionError, PictureError
 from napari_ore_minerals.images.blocks import MAX_BLOCK_BYTES, READ_ERRORS, ArrayLike, ArrayPlane, reason
 from napari_ore_minerals.images.chunks import Chunks
 from napari_ore_minerals.images.interpretation import Colours
-from napari_ore_minerals.images.layout import Layout, layout_of
+from napari_ore_minerals.images.layout import Layout, joined_planes, layout_of
 from napari_ore_minerals.images.photographs import Opened, check_expansion
 from napari_ore_minerals.images.pixels import Guess, ReadOptions, Window
 from napari_ore_minerals.images.raw_rows import LARGE_STRIP_BYTES, RawRows
@@ -69,7 +69,9 @@ def _open(tiff: tifffile.TiffFile, path: Path, options: ReadOptions) -> Opened:
         axes = _with_channels(shape, axes, options.channel_axis, name)
     else:
         guesses += _colour_guess(shape, axes, level.keyframe)
-    layout = layout_of(shape, axes, options, name)
+    finest = tuple(series.levels[0].shape)
+    layout = layout_of(shape, axes, options, name, finest)
+    guesses += joined_planes(layout, shape, finest)
     _check(tiff, level, layout, name)
     pixels = ome_pixels(tiff.ome_metadata or "", number) if tiff.is_ome else {}
     channels = 1 if layout.channels is None else shape[layout.channels]
@@ -82,8 +84,8 @@ def _open(tiff: tifffile.TiffFile, path: Path, options: ReadOptions) -> Opened:
         plane = TurnedPlane(plane, orientation)
         guesses += (Guess("orientation", "turned upright", f"the TIFF orientation tag is {orientation}"),)
     plane.read(Window(0, 0, 1, 1))  # so that what cannot be decoded is refused at the door
-    finest = series.levels[0].shape[layout.columns] / shape[layout.columns]
-    return Opened(plane, colours, guesses, _scale(tiff, series.levels[0].keyframe, pixels, finest))
+    smaller = finest[layout.columns] / shape[layout.columns]
+    return Opened(plane, colours, guesses, _scale(tiff, series.levels[0].keyframe, pixels, smaller))
 
 
 def _largest_series(tiff: tifffile.TiffFile, name: str) -> tuple[int, tuple[Guess, ...]]:
@@ -239,7 +241,7 @@ def _palette(colormap: NDArray[Any]) -> NDArray[np.uint8]:
     return palette
 
 
-def _scale(tiff: tifffile.TiffFile, page: tifffile.TiffPage, pixels: dict[str, str], finest: float) -> Scale:
+def _scale(tiff: tifffile.TiffFile, page: tifffile.TiffPage, pixels: dict[str, str], smaller: float) -> Scale:
     scale = ome_scale(pixels)
     if scale.um_per_px is None and not scale.guesses:
         tags = {key: page.tags.valueof(key) for key in ("XResolution", "YResolution", "ResolutionUnit")}
@@ -248,4 +250,4 @@ def _scale(tiff: tifffile.TiffFile, page: tifffile.TiffPage, pixels: dict[str, s
         scale = tag_scale({key: value for key, value in tags.items() if value is not None}, unit)
     if scale.um_per_px is None:
         return scale
-    return scale._replace(um_per_px=scale.um_per_px * finest)
+    return scale._replace(um_per_px=scale.um_per_px * smaller)
