@@ -6,12 +6,16 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
 from napari_ore_minerals import cli
+from napari_ore_minerals.cli.evaluate import print_report
 from napari_ore_minerals.learning.collection import TileDataset
+from napari_ore_minerals.learning.evaluation_report import EvaluationReport, table_of_predictions
+from napari_ore_minerals.minerals import Mineral, MineralTable
 from napari_ore_minerals.models.card import read_card
 from napari_ore_minerals.models.classifier import Classifier
 
@@ -54,6 +58,20 @@ def test_evaluate_prints_figures_with_intervals_and_writes_a_new_version(
     assert "exists" in capsys.readouterr().err
     assert call(*arguments, "--overwrite", "--calibrated", new) == 1
     assert "never overwritten" in capsys.readouterr().err
+
+
+def test_long_names_of_minerals_do_not_touch_their_figures(capsys: pytest.CaptureFixture[str]):
+    names = ["tennantite-tetrahedrite", "gold"]
+    minerals = MineralTable.of(
+        [Mineral(code=n + 1, name=name, symbol=name[:3], colour="#808080") for n, name in enumerate(names)]
+    )
+    tiles = pd.DataFrame({"tile": ["a", "b"], "photograph": ["a", "b"], "deposit": "", "mineral": names})
+    shares = np.eye(2, dtype=np.float32)
+    print_report(EvaluationReport("m", "d", "test", minerals, table_of_predictions(tiles, shares, minerals)))
+    printed = capsys.readouterr().out
+    assert "tennantite-tetrahedrite  1.00" in printed
+    columns = {line.index("1.00") for line in printed.splitlines() if line.startswith(tuple(names))}
+    assert len(columns) == 1
 
 
 def test_evaluate_as_json_with_another_model_beside(

@@ -176,14 +176,15 @@ def print_report(report: EvaluationReport) -> None:
 
     photographs = report.predictions["photograph"].nunique()
     print(f"{report.title} on {len(report.predictions)} {report.part} tiles of {photographs} photographs\n")
+    width = 2 + max(len(name) for name in (*HEADLINES, *(mineral.name for mineral in report.minerals)))
     for name in HEADLINES:
-        print(f"{name:20}{_with_interval(report.figure(name))}")
-    print(f"\n{'':20}" + "".join(f"{name:24}" for name in FIGURES) + "tiles")
+        print(f"{name:{width}}{_with_interval(report.figure(name))}")
+    print(f"\n{'':{width}}" + "".join(f"{name:24}" for name in FIGURES) + "tiles")
     for mineral in report.minerals:
         found = [report.figure(name, mineral.name) for name in FIGURES]
         if found[0]["tiles"]:
             values = "".join(f"{_with_interval(row):24}" for row in found)
-            print(f"{mineral.name:20}{values}{int(found[0]['tiles'])}")
+            print(f"{mineral.name:{width}}{values}{int(found[0]['tiles'])}")
     if report.calibration_table is not None:
         print()
         for row in report.calibration_table.to_dict("records"):
