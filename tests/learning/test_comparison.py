@@ -123,6 +123,8 @@ def test_models_are_planned_in_their_order_with_their_weights(begun_weights: Pat
         ("micro-from-scratch", "none"),
     ]
     assert plan[0].architecture == "swin_base_patch4_window7_224"
+    bundled = CompareOptions(models=("swin_compact",), weights=("swin_compact=bundled",))
+    assert [run.shown_weights for run in planned_runs(bundled)] == ["bundled"]
     assert planned_runs(CompareOptions())[2].architecture == "mobilenetv2_100"
     for name in ("swin_compact", "efficientnet_lite0", "swin_tiny", "swin_small"):
         assert planned_runs(CompareOptions(models=(name,)))[0].name == name

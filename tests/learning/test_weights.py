@@ -25,9 +25,12 @@ from napari_ore_minerals.learning.weights import (
     identity,
     initial_network,
     load_body,
+    name_of,
+    weights_named,
 )
 from napari_ore_minerals.minerals import DEFAULT_MINERALS, MineralTable
 from napari_ore_minerals.models.architectures import ARCHITECTURES, build_network
+from napari_ore_minerals.models.classifier import bundled
 from napari_ore_minerals.models.store import load_network
 from napari_ore_minerals.progress import run
 
@@ -249,6 +252,15 @@ def test_architectures_by_a_part_of_their_name():
     for name in ("swin", "vgg16", ""):
         with pytest.raises(OptionError, match="no single architecture"):
             architecture_named(name)
+
+
+def test_weights_by_name_and_their_names_without_folders(tmp_path):
+    for name in ("imagenet", "none", "bundled"):
+        assert name_of(weights_named(name)) == name
+    assert weights_named("bundled") == bundled()
+    assert weights_named("mine/lite0.safetensors") == Path("mine/lite0.safetensors")
+    assert name_of(tmp_path / "mine.safetensors") == "mine.safetensors"
+    assert identity("ore_swin_compact", weights_named("bundled"))["kind"] == "model"
 
 
 def test_the_wheel_holds_imagenet_weights_of_lite0():

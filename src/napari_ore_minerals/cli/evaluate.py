@@ -123,7 +123,8 @@ def compare(  # noqa: PLR0913 - a command's flags
     also_from_scratch
         Train each model a second time, beginning with random weights.
     weights
-        imagenet or none for all models; MODEL=FILE for one of them; may be given several times.
+        imagenet or none for all models; MODEL=FILE for one of them, a model folder or bundled too; may be given
+        several times.
     part
         The tiles that all models are measured on.
     wanted_precision

@@ -67,7 +67,8 @@ def train(
     architecture
         swin_base, swin_small, swin_tiny, resnet50, mobilenetv2, efficientnet, ore_swin_compact or ore_swin_micro.
     weights
-        What to begin with: imagenet, none, a safetensors file of the same architecture, or a model folder.
+        What to begin with: imagenet, none, bundled for the model that is shipped (an ore_swin_compact), a
+        safetensors file of the same architecture, or a model folder.
     preset
         Options of the paper, or quicker ones; the flags below change single ones.
     """
@@ -76,7 +77,7 @@ def train(
     prepare_process()
     from napari_ore_minerals.learning.collection import TileDataset
     from napari_ore_minerals.learning.runs import train_dataset_steps
-    from napari_ore_minerals.learning.weights import architecture_named
+    from napari_ore_minerals.learning.weights import architecture_named, weights_named
 
     given = {name: value for name, value in changes.model_dump().items() if value is not None}  # type: ignore[attr-defined]
     options = TrainOptions.preset(preset).changed(given)
@@ -86,7 +87,7 @@ def train(
             out,
             options,
             architecture=architecture_named(architecture),
-            weights=weights if weights in ("imagenet", "none") else Path(weights),  # type: ignore[arg-type]
+            weights=weights_named(weights),
         )
     )
     if _main_process():

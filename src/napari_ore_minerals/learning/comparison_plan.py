@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,7 +13,7 @@ from napari_ore_minerals.models.architectures import Architecture
 
 from .evaluate_options import EvaluateOptions
 from .options import TrainOptions
-from .weights import Weights, architecture_named
+from .weights import Weights, architecture_named, name_of, weights_named
 
 FROM_SCRATCH = "-from-scratch"
 
@@ -33,7 +32,7 @@ class CompareOptions(BaseModel):
     weights: tuple[str, ...] = Field(
         ("imagenet",),
         title="Weights",
-        description="imagenet, none, or MODEL=FILE for one of the models",
+        description="imagenet, none, or MODEL=FILE for one of the models, where FILE may be bundled",
     )
     training: TrainOptions = TrainOptions.preset("paper")
     evaluation: EvaluateOptions = EvaluateOptions()
@@ -56,7 +55,7 @@ class PlannedRun:
     @property
     def shown_weights(self) -> str:
         """What it begins with, without the folders of this computer."""
-        return self.weights.name if isinstance(self.weights, Path) else self.weights
+        return name_of(self.weights)
 
 
 def planned_runs(options: CompareOptions) -> tuple[PlannedRun, ...]:
@@ -88,7 +87,7 @@ def _weights(given: Sequence[str]) -> tuple[Weights, dict[str, Weights]]:
     for text in given:
         name, equals, value = text.partition("=")
         if equals:
-            own[name] = value if value in ("imagenet", "none") else Path(value)  # type: ignore[assignment]
+            own[name] = weights_named(value)
         elif text in ("imagenet", "none"):
             common = text  # type: ignore[assignment]
         else:

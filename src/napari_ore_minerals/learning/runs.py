@@ -26,7 +26,7 @@ from .imagenet import Normalisation, normalisation_of
 from .replay_dataset import reference_to
 from .run_folder import RunFolder
 from .training import TrainResult, train_steps
-from .weights import Weights, identity, initial_network
+from .weights import Weights, identity, initial_network, name_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -166,8 +166,7 @@ def _facts(dataset: TileDataset, options: TrainOptions, start: _Start) -> dict[s
 
 
 def _command(dataset: TileDataset, options: TrainOptions, start: _Start) -> str:
-    weights = start.weights if isinstance(start.weights, str) else start.weights.name
-    flags = f"--architecture {start.architecture} --weights {weights} {options.flags()}"
+    flags = f"--architecture {start.architecture} --weights {name_of(start.weights)} {options.flags()}"
     return f"ore-minerals train {dataset.folder.name} --out RUN {flags}"
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_ore_minerals.minerals import MineralTable
 
 Weights = Literal["imagenet", "none"] | Path
+BUNDLED = "bundled"
 LARGEST_HEAD_BYTES = 200_000_000  # 21,841 classes of ImageNet-22k on 2,048 features
 
 
@@ -35,6 +36,22 @@ def architecture_named(name: str) -> Architecture:
             f"no single architecture is named {name!r}: choose one of {', '.join(ARCHITECTURES)}"
         )
     return found[0]  # type: ignore[return-value]
+
+
+def weights_named(text: str) -> Weights:
+    """Read what is to be begun with: imagenet, none, bundled for the model that is shipped, or a path."""
+    if text == BUNDLED:
+        from napari_ore_minerals.models.classifier import bundled
+
+        return bundled()
+    return text if text in ("imagenet", "none") else Path(text)  # type: ignore[return-value]
+
+
+def name_of(weights: Weights) -> str:
+    """Name weights without the folders of this computer, so that `weights_named` finds them where it can."""
+    if not isinstance(weights, Path):
+        return weights
+    return BUNDLED if weights.is_dir() and weights == weights_named(BUNDLED) else weights.name
 
 
 def initial_network(
