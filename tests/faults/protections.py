@@ -9,7 +9,7 @@ JOBS, DOCK = "tests/gui/test_jobs.py", "tests/gui/test_classify_dock.py"
 LAYERS, VIEWER = "tests/gui/test_fault_layers.py", "tests/gui/test_fault_viewer.py"
 HOLES, RESUMABLE = "tests/images/test_holes.py", "tests/maps/test_resumable.py"
 STORE, CLI = "tests/models/test_versions.py", "tests/integration/test_cli.py"
-TUNING = "tests/learning/test_fine_tuning.py"
+TUNING, ELSEWHERE = "tests/learning/test_fine_tuning.py", "tests/gui/test_elsewhere.py"
 
 
 class Protection(NamedTuple):
@@ -57,6 +57,7 @@ PROTECTIONS = tuple(
         ("D2", "models/durable.py", "        if error.errno not in _PASSING:", "        if True:", f"{DISK}::test_a_disk_that_refuses_once_is_asked_once_more"),
         ("D2", "models/durable.py", "        sync(file.fileno())", "        pass", f"{STORE}::test_files_are_synced_before_their_names_and_names_after"),
         ("D3", "maps/files.py", "    except OSError as error:\n        raise ResultError(\n            f\"the result could not", "    except ZeroDivisionError as error:\n        raise ResultError(\n            f\"the result could not", f"{DISK}::test_folders_that_must_not_be_written_to"),
+        ("D3", "widgets/elsewhere.py", "        self._diary.write_what_was_refused()\n", "", f"{ELSEWHERE}::test_another_folder_is_offered_and_what_was_refused_is_written_there"),
         ("D4", "models/versions.py", "        except (OSError, UnicodeDecodeError):\n            return None, \"which", "        except UnicodeDecodeError:\n            return None, \"which", f"{DISK}::test_a_pointer_that_may_not_be_read"),
         ("D5", "models/versions.py", "if version.folder.name != name and not version.removed and not _damage(version):", "if False:", f"{STORE}::test_a_damaged_pointer_gives_the_newest_version_and_says_so"),
         ("D6", "models/versions.py", "if digest != version.card.weights_sha256:", "if False:", f"{STORE}::test_a_damaged_version_is_named_and_the_others_are_used"),

@@ -20,6 +20,7 @@ from napari_ore_minerals.errors import DatasetError
 from napari_ore_minerals.images.pixels import PictureAnswers
 from napari_ore_minerals.minerals import Mineral, MineralTable
 from napari_ore_minerals.models.durable import once_more, replace_synced
+from napari_ore_minerals.models.user_folder import CORRECTIONS, user_folder
 
 from .corrections import Cell, Correction, merged
 from .log_lines import append_lines
@@ -180,9 +181,7 @@ class Journal:
 
 def default_folder() -> Path:
     """Return the folder of the user's journals."""
-    from platformdirs import user_data_path
-
-    return Path(user_data_path("napari-ore-minerals"), "corrections")
+    return user_folder() / CORRECTIONS
 
 
 def read_corrections(path: Path) -> Lessons:

@@ -26,6 +26,7 @@ from napari_ore_minerals.errors import ModelError
 from .card import ModelCard, read_card
 from .durable import rename_synced, replace_synced
 from .store import MEMORY_NAME, WEIGHTS_NAME, packed, try_out, write_staging
+from .user_folder import MODELS, user_folder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -289,9 +290,7 @@ class ModelStore:
 
 def default_root() -> Path:
     """Return the user's store."""
-    from platformdirs import user_data_path
-
-    return Path(user_data_path("napari-ore-minerals"), "models")
+    return user_folder() / MODELS
 
 
 def _damage(version: StoredVersion) -> str:

@@ -52,6 +52,10 @@ class Diary(QObject):  # type: ignore[misc]
         if made or taken_back or renamed:
             self._files.run(partial(self._append, Entry(note_of(newer), made, taken_back)))
 
+    def write_what_was_refused(self) -> None:
+        """Try again to write steps that the disk refused, now that there is room or another folder."""
+        self._files.run(self._catch_up)
+
     def close(self) -> None:
         """Let what is under way come to its end."""
         self._files.close()
@@ -59,6 +63,9 @@ class Diary(QObject):  # type: ignore[misc]
     def _append(self, entry: Entry) -> str:
         """Write this step, and before it those that the disk refused; in a thread."""
         self._unwritten.append(entry)
+        return self._catch_up()
+
+    def _catch_up(self) -> str:
         while self._unwritten:
             first = self._unwritten[0]
             self.journal.write(first.made, first.taken_back, first.note)

@@ -131,7 +131,7 @@ class FineTunePanel(QWidget):  # type: ignore[misc]
         """Save what was learnt and make it the current version."""
         self.result.set_busy(True)
         self.told.emit("Saving the new version …")
-        self.job.ask(lambda number: Keep(number, name, note))
+        self.job.ask(lambda number: Keep(number, self._bench.store.root, name, note))
 
     def discard(self) -> None:
         """Forget what was learnt, or leave it where it was saved."""

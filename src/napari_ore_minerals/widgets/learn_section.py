@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QApplication, QFrame, QWidget
 
 from napari_ore_minerals.maps.records import ClassifyOptions
 from napari_ore_minerals.widgets.corrections_panel import CorrectionsPanel
+from napari_ore_minerals.widgets.elsewhere import Elsewhere
 from napari_ore_minerals.widgets.fine_tune_panel import FineTunePanel
 from napari_ore_minerals.widgets.folding import Folding
 from napari_ore_minerals.widgets.history_panel import HistoryPanel
@@ -55,6 +56,7 @@ class LearnSection(Folding):
         self.history = HistoryPanel(bench.store)
         self.versions = Folding(VERSIONS, "Models that learnt from you: go back to any with one click")
         self.versions.add(self.history)
+        self.elsewhere = Elsewhere(bench.store, teaching.diary)
         self._wanted: int | None = None
         self._has_result = False
         self._lay_out()
@@ -73,15 +75,18 @@ class LearnSection(Folding):
         self.history.close_store()
 
     def _lay_out(self) -> None:
-        for widget in (self.corrections, self.review, _line(), self.tuning, self.versions):
+        for widget in (self.elsewhere, self.corrections, self.review, _line(), self.tuning, self.versions):
             self.add(widget)
         self._arrange()
 
     def _connect(self, teaching: Teaching) -> None:
         teaching.changed.connect(lambda: self._show_title(len(teaching.corrections)))
-        for panel in (self.review, self.tuning, self.history):
+        for panel in (self.review, self.tuning, self.history, self.elsewhere):
             panel.told.connect(self.told)
             panel.failed.connect(self.failed)
+        for writer in (self.tuning, self.history, teaching.diary):
+            writer.failed.connect(self.elsewhere.look)
+        self.elsewhere.moved.connect(self.history.refresh)
         self.review.turned.connect(lambda _: self._arrange())
         self.tuning.kept.connect(self._kept)
         self.tuning.saved.connect(lambda _: self.history.refresh())

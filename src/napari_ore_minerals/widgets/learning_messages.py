@@ -41,9 +41,10 @@ class Learn(NamedTuple):
 
 
 class Keep(NamedTuple):
-    """Save what was learnt as a version of the store, and make it the current one."""
+    """Save what was learnt as a version of a store, and make it the current one."""
 
     job: int
+    store: Path
     name: str
     note: str
 

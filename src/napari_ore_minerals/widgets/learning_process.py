@@ -55,7 +55,7 @@ class Learner:
         self._sending = Lock()
         self._tasks: SimpleQueue[Learn | Keep | Export | Import] = SimpleQueue()
         self._pixels: RemotePixels | None = None
-        self._learnt: tuple[Learn, FineTuneResult] | None = None
+        self._learnt: FineTuneResult | None = None
 
     def work(self) -> None:
         """Work until the viewer closes the connection, which ends the process."""
@@ -104,8 +104,8 @@ class Learner:
                 result: FineTuneResult = end.value
                 break
         report.flush()
-        self._learnt = task, result
-        saved = None if result.keep else self._save(note=result.why, activate=False)
+        self._learnt = result
+        saved = None if result.keep else self._save(task.store, note=result.why, activate=False)
         self._send(
             Learnt(
                 task.job,
@@ -120,18 +120,17 @@ class Learner:
         )
 
     def _keep(self, task: Keep) -> None:
-        number = self._save(name=task.name or None, note=task.note, activate=True)
+        number = self._save(task.store, name=task.name or None, note=task.note, activate=True)
         if number is not None:
             self._send(Saved(task.job, number))
 
-    def _save(self, *, name: str | None = None, note: str, activate: bool) -> int | None:
+    def _save(self, store: Path, *, name: str | None = None, note: str, activate: bool) -> int | None:
         from napari_ore_minerals.learning.fine_tuning import keep_version
         from napari_ore_minerals.models.versions import ModelStore
 
         if self._learnt is None:
             return None
-        task, result = self._learnt
-        return keep_version(result, ModelStore(task.store), name=name, note=note, activate=activate).number
+        return keep_version(self._learnt, ModelStore(store), name=name, note=note, activate=activate).number
 
     def _opened(self, task: Learn, lesson: PictureLesson) -> Micrograph:
         if lesson.path is None and task.open_picture is not None:
