@@ -219,7 +219,9 @@ def read_card(folder: Path) -> ModelCard:
     """Read ``card.json`` of a model folder; `ModelError` if it is absent or invalid."""
     path = Path(folder) / CARD_NAME
     if path.with_name(CELL_CARD_NAME).is_file():
-        raise ModelError(f"{folder} is a classifier of cells: use it with ore-minerals cells classify")
+        raise ModelError(
+            f"{folder} is a classifier of cells: use it with ore-minerals cells classify or cells evaluate"
+        )
     try:
         with path.open("rb") as file:
             text = file.read(MAX_CARD_BYTES + 1)
