@@ -150,6 +150,32 @@ def test_the_dock_tells_what_it_assumes_and_takes_an_answer(
 
 
 @pytest.mark.slow
+def test_a_view_of_a_file_follows_the_answers(
+    make_napari_viewer: Any, add_dock: AddDock, qtbot: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "deep.tif"
+    FILES[path.name](path)
+    viewer = make_napari_viewer()
+    dock = add_dock(viewer)
+    data, arguments, _ = layer_of(path, PictureAnswers())
+    layer = viewer.add_image(data, **arguments)
+    reading = dock.form.reading
+    qtbot.waitUntil(lambda: "bit depth: 12 bits" in reading.text, timeout=10 * SECONDS)
+    reading.form.set_value("bit_depth", 14)
+    wanted = Micrograph.open(path, options=ReadOptions(bit_depth=14))
+    qtbot.waitUntil(lambda: layer.data is not data, timeout=10 * SECONDS)
+    np.testing.assert_array_equal(layer.data, wanted.read().rgb)
+    qtbot.waitUntil(lambda: not reading.isVisibleTo(dock), timeout=10 * SECONDS)
+    picture = dock.form.plan().picture
+    assert picture.from_file
+    assert picture.micrograph().fingerprint() == wanted.fingerprint()
+    with qtbot.waitSignal(reading.failed):
+        reading.form._editors["value_range"].setText("black white")
+        reading.form._editors["value_range"].editingFinished.emit()
+    assert "Value range" in dock.status.text()
+
+
+@pytest.mark.slow
 def test_scales_in_files_reach_the_dock_and_files_shown_otherwise_can_be_opened_anew(
     make_napari_viewer: Any, add_dock: AddDock, qtbot: Any, tmp_path: Path
 ) -> None:

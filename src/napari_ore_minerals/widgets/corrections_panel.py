@@ -68,7 +68,7 @@ class CorrectionsPanel(QWidget):  # type: ignore[misc]
         )
         self.follow.setChecked(True)
         self.more = QToolButton()
-        self.more.setText("More")  # Qt adds an arrow
+        self.more.setText("More  ")  # Qt adds an arrow, over the end of the text
         self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.more.setToolTip("Add or leave out minerals, take everything back")
         self.list = _List()

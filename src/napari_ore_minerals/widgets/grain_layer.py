@@ -66,7 +66,7 @@ def show_grains(viewer: ViewerModel, layer: Labels, grain_map: GrainMap) -> Labe
         values, before = _values(known), known.metadata[GRAINS_KEY].codes
         painted = values != before
         after = np.where(painted, values, grain_map.codes).astype(np.uint8)
-        known.metadata |= {GRAINS_KEY: grain_map, GRAINS_OF_KEY: of}
+        known.metadata = {**known.metadata, GRAINS_KEY: grain_map, GRAINS_OF_KEY: of}
         known.data = after.reshape(np.asarray(known.data).shape)
         forget_undo(known)
         return known

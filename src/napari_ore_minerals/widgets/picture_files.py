@@ -151,6 +151,18 @@ class PictureFiles(QObject):  # type: ignore[misc]
         """Read a file for a layer of its own."""
         self._errands.run(lambda: layer_of(path, answers), self.opened.emit)
 
+    def show_anew(self, layer: Image, path: Path, answers: PictureAnswers) -> None:
+        """Let a layer that is a view of a file show it as it is read with other answers."""
+        kept = ref(layer)
+
+        def show(arguments: LayerArguments) -> None:
+            shown, (data, known, _) = kept(), arguments
+            if shown is not None:
+                shown.metadata = {**shown.metadata, **known["metadata"]}
+                shown.data = data
+
+        self._errands.run(lambda: layer_of(path, answers), show)
+
     def close(self) -> None:
         """Hand nothing back any more."""
         self._errands.close()

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_ore_minerals.errors import OptionError
 from napari_ore_minerals.images.pixels import PictureAnswers
 from napari_ore_minerals.widgets.hints import AMBER
 from napari_ore_minerals.widgets.options_form import OptionsForm
@@ -96,10 +97,18 @@ class ReadingRow(QWidget):  # type: ignore[misc]
         self._files.close()
 
     def _answered(self) -> None:
-        if self._layer is not None:
-            given = PictureAnswers.model_validate(self.form.options().model_dump())
-            self._given[self._layer] = given
-            self.changed.emit()
+        layer, picture = self._layer, self._picture
+        if layer is None:
+            return
+        try:
+            asked = self.form.options().model_dump(include=set(ASKED))
+        except OptionError as error:
+            self.failed.emit(str(error))
+            return
+        given = self._given[layer] = self.answers(layer).model_copy(update=asked)
+        if picture is not None and picture.from_file and picture.path is not None:
+            self._files.show_anew(layer, picture.path, given)
+        self.changed.emit()
 
     def _open(self) -> None:
         if self._layer is None or self._picture is None or self._picture.path is None:
