@@ -24,7 +24,6 @@ _SHORT = (
     "pi_error_out_of_",  # the same, before UR
 )
 
-GOING_ON = ": going on with the CPU"
 _FAILED = ("cudnn error", "result_error_device_lost", "pi_error_device_lost")
 
 
@@ -71,10 +70,12 @@ def without_gpu(classifier: Classifier, error: RuntimeError) -> Classifier:
     """
     device, card = classifier.device, classifier.card
     said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-    small = f"{device.title} has too little free memory for a single tile of {card.architecture}"
     if device.torch_device.type == "cpu":
         if out_of_memory(error):
-            raise DeviceError(f"{small}; close other programs or choose a smaller model") from error
+            raise DeviceError(
+                f"{device.title} has too little free memory for a single tile of {card.architecture}; "
+                "close other programs or choose a smaller model"
+            ) from error
         raise error
     network = network_of(card)
     try:
@@ -84,5 +85,9 @@ def without_gpu(classifier: Classifier, error: RuntimeError) -> Classifier:
     except RuntimeError:
         raise DeviceError(f"{device.title} failed ({said}); try again, or choose the device 'cpu'") from error
     found = type(classifier)(card, network, device="cpu", precision="fp32")
-    found.notices.append((small if out_of_memory(error) else f"{device.title} failed ({said})") + GOING_ON)
+    found.notices.append(
+        f"{device.title} has too little free memory for a single tile of {card.architecture}: going on with the CPU"
+        if out_of_memory(error)
+        else f"{device.title} failed ({said}): going on with the CPU"
+    )
     return found
