@@ -20,12 +20,15 @@ from PIL import Image
 
 from napari_ore_minerals.errors import ResultError
 from napari_ore_minerals.exports import sheets
-from napari_ore_minerals.exports.figures import draw_sizes, sheet_of
+from napari_ore_minerals.exports.figures import neighbours_figure, sheet_of
 from napari_ore_minerals.exports.formats import export
+from napari_ore_minerals.exports.grain_plots import draw_liberation, draw_sizes, draw_touching
 from napari_ore_minerals.exports.method import citations, method
 from napari_ore_minerals.exports.shown import Shown, facts
 from napari_ore_minerals.maps.adjusting import Reference
+from napari_ore_minerals.maps.grain_tables import grain_tables
 from napari_ore_minerals.maps.measuring import Asked, measure, measure_regions
+from napari_ore_minerals.minerals import DEFAULT_MINERALS
 
 
 def colours_in(picture: Image.Image) -> set[tuple[int, ...]]:
@@ -114,7 +117,7 @@ def test_html_stands_alone_and_names_are_escaped(tmp_path: Path, whole: bool) ->
     assert "1" * 64 in text
     assert "American Mineralogist" in text
     assert ("Who touches whom" in text) is whole
-    assert len(parser.pictures) == (4 if whole else 3)
+    assert len(parser.pictures) == (5 if whole else 3)
     for picture in parser.pictures:
         Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2]))).load()
 
@@ -144,6 +147,35 @@ def test_sizes_have_labels_with_room_and_say_what_is_not_drawn(smallest: float, 
     boxes = sorted((text.get_window_extent() for text in labels if text.get_text()), key=lambda box: box.x0)
     assert len(boxes) >= 2
     assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
+
+
+def test_neighbours_and_liberation_are_drawn_as_their_tables_say() -> None:
+    tables = shown_of().grain_tables
+    assert tables is not None
+    one, other = Figure().subplots(1, 2)
+    draw_touching(one, tables.association, DEFAULT_MINERALS)
+    lengths = tables.association.loc[lambda table: table.sum(axis=1) > 0, lambda table: table.sum() > 0]
+    shares = 100 * lengths.div(lengths.sum(axis=1), axis=0).to_numpy()
+    np.testing.assert_allclose(one.images[0].get_array(), shares)
+    symbols = [DEFAULT_MINERALS.by_name(name).symbol for name in lengths.index]
+    assert [text.get_text() for text in one.get_yticklabels()] == symbols
+    written = {text.get_position(): text.get_text() for text in one.texts}
+    assert written == {(x, y): f"{shares[y, x]:.0f}" for y, x in zip(*np.nonzero(shares), strict=True)}
+    draw_liberation(other, tables.liberation)
+    there = tables.liberation[tables.liberation["area_px"] > 0]
+    assert [text.get_text() for text in other.get_yticklabels()] == list(there["mineral"])
+    widths = sum(bar.get_width() for bar in other.patches)
+    assert widths == pytest.approx(100 * len(there))
+
+
+def test_a_map_of_one_mineral_has_no_neighbours_to_draw() -> None:
+    shown = shown_of()
+    assert shown.grains is not None
+    codes = np.full_like(shown.grains.codes, 1)
+    grains = replace(shown.grains, codes=codes)
+    assert neighbours_figure(Shown.of(shown.mineral_map, grains=grains)) is None
+    assert neighbours_figure(shown_of(grains=False)) is None
+    draw_liberation(Figure().subplots(), grain_tables(replace(grains, codes=0 * codes)).liberation)
 
 
 def test_the_method_says_what_was_done_and_nothing_else() -> None:

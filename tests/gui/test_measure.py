@@ -24,9 +24,10 @@ from napari_ore_minerals.maps.mineral_map import MineralMap
 from napari_ore_minerals.maps.pooling import pool
 from napari_ore_minerals.maps.regions import coverage_of_polygon
 from napari_ore_minerals.minerals import DEFAULT_MINERALS
+from napari_ore_minerals.widgets.grain_charts import SizeChart
+from napari_ore_minerals.widgets.grain_panel import GrainPanel
 from napari_ore_minerals.widgets.layers import MAP_KEY, layer_data
 from napari_ore_minerals.widgets.measure import MeasureDock
-from napari_ore_minerals.widgets.measure_chart import SizeChart
 from napari_ore_minerals.widgets.measure_form import CLASSIFIED, ORE, TICKED, VISIBLE, WHOLE
 from napari_ore_minerals.widgets.measure_table import interval, percent
 from napari_ore_minerals.widgets.pictures import Placement
@@ -355,6 +356,24 @@ def test_grains_need_the_picture_that_was_classified(viewer: Any, measured: Meas
     qtbot.waitUntil(lambda: gone(process), timeout=10 * SECONDS)
 
 
+def look_at_views(panel: GrainPanel) -> None:
+    """Each view has its table and its plot, which say the same."""
+    for view in range(3):
+        panel.view.setCurrentIndex(view)
+        assert panel.table.rowCount() > 0
+        seen = [chart for chart in panel.charts.values() if not chart.isHidden()]
+        assert seen == [panel.charts[panel.view.currentText()]]
+        assert seen[0].axes is not None
+    bars = panel.liberation.axes.patches
+    assert sum(bar.get_width() for bar in bars) == pytest.approx(
+        100 * len(panel.tables.liberation.query("area_px > 0"))
+    )
+    shares = panel.tables.association.to_numpy()[:3, :3]
+    shares = 100 * shares / shares.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(panel.touching.axes.images[0].get_array(), shares)
+    assert not any(line.get_visible() for line in panel.touching.axes.get_xgridlines())
+
+
 @pytest.mark.slow
 def test_grains_are_found_painted_and_counted(viewer: Any, measured: Measure, qtbot: Any) -> None:
     classes = patches(11, classes=3)
@@ -401,10 +420,7 @@ def test_grains_are_found_painted_and_counted(viewer: Any, measured: Measure, qt
     panel.find()
     qtbot.waitUntil(lambda: not panel.job.busy, timeout=60 * SECONDS)
     assert (grains.data[:60, :60] == new).all()
-    for view in range(3):
-        panel.view.setCurrentIndex(view)
-        assert panel.table.rowCount() > 0
-    assert panel.sizes.axes is not None
+    look_at_views(panel)
 
 
 def test_minerals_left_out_of_the_plot_of_sizes_are_named(viewer: Any, qtbot: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import textwrap
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,9 @@ import cv2
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from napari_ore_minerals.exports.grain_areas import areas_by_grains
+from napari_ore_minerals.exports.grain_plots import draw_liberation, draw_sizes, draw_touching
 from napari_ore_minerals.exports.pixels import PixelMap
 from napari_ore_minerals.maps.overlay import Sheet, drawn, thumbnail
 from napari_ore_minerals.plots import DOTS_PER_INCH, FAINT, INK, heading, panels, plain, write_figure
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 HEAT = "turbo"  # blue where nothing speaks for the mineral, red where most does
 HEAT_PX = 480
 MOST_HEATMAPS = 12
-FEWEST_GRAINS = 5  # whole ones, as in the Measure dock
 OPEN = "#dddddd"  # unclassified
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # luma, ITU-R BT.601
 _JPEG_QUALITY = 88
@@ -100,65 +98,6 @@ def draw_areas(axes: Axes, table: pd.DataFrame, minerals: MineralTable) -> None:
     axes.set_xlabel("area, %", fontsize=8, color=INK)
 
 
-def draw_sizes(axes: Axes, shown: Shown, letters: int = 80) -> int:
-    """Draw the share of each mineral's area in grains up to a diameter; grains that are cut are left out.
-
-    Parameters
-    ----------
-    axes
-        Empty.
-    shown
-        With grains, else nothing is drawn.
-    letters
-        That a line below the plot holds.
-
-    Returns
-    -------
-    int
-        Lines below the plot that say which minerals have too few whole grains.
-    """
-    if shown.grain_tables is None:
-        return 0
-    grains = shown.grain_tables.grains
-    unit = "px" if shown.mineral_map.um_per_px is None else "um"
-    few = []
-    for mineral in shown.mineral_map.minerals:
-        mine = grains[grains["code"] == mineral.code]
-        whole = mine[~mine["cut"]].sort_values("diameter_px")
-        if len(whole) < FEWEST_GRAINS:
-            few += [mineral.name] if len(mine) else []
-            continue
-        share = 100 * whole["area_px"].cumsum() / whole["area_px"].sum()
-        name = f"{mineral.symbol}, n = {len(whole)}"
-        axes.step(
-            whole[f"diameter_{unit}"], share, where="post", color=mineral.colour, label=name, linewidth=1.5
-        )
-    plain(axes).set_ylim(0, 100)
-    axes.set_ylabel("of the mineral's area, %", fontsize=8, color=INK)
-    if axes.lines:
-        _diameters(axes)
-    else:
-        axes.text(
-            0.5, 0.5, "too few grains that are not cut", ha="center", transform=axes.transAxes, fontsize=8
-        )
-    told = f"not drawn, fewer than {FEWEST_GRAINS} whole grains: {', '.join(few)}"
-    below = textwrap.wrap(told, letters) if few else []
-    label = "\n".join([f"diameter, {'µm' if unit == 'um' else 'px'}", *below])
-    axes.set_xlabel(label, fontsize=8, color=INK, parse_math=False)
-    return len(below)
-
-
-def _diameters(axes: Axes) -> None:
-    """Diameters on the scale of the logarithm, with so few labels that they have room, and a legend."""
-    axes.set_xscale("log")
-    low, high = axes.get_xlim()
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 30 * low else (1,)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
-    for text in axes.legend(frameon=False, fontsize=7, loc="upper left").get_texts():
-        text.set_parse_math(False)
-
-
 def areas_figure(shown: Shown) -> Figure:
     """Bars of the areas, of planes pooled, and sizes of grains beside them where there are grains."""
     table = shown.together
@@ -169,6 +108,19 @@ def areas_figure(shown: Shown) -> Figure:
     if shown.grain_tables is not None:
         draw_sizes(axes[1], shown)
         heading(axes[1], "sizes of grains, by area")
+    return figure
+
+
+def neighbours_figure(shown: Shown) -> Figure | None:
+    """Who touches whom and how free each ore mineral is, side by side; None where nothing is to be drawn."""
+    tables = shown.grain_tables
+    if tables is None or not tables.association.to_numpy().any():
+        return None
+    figure, axes = panels(2, width=5.6, height=3.6)
+    draw_touching(axes[0], tables.association, shown.mineral_map.minerals)
+    heading(axes[0], "per cent of a mineral's boundary that is with each other one")
+    draw_liberation(axes[1], tables.liberation)
+    heading(axes[1], "liberation: area by the mineral's share of its particle")
     return figure
 
 

@@ -13,6 +13,7 @@ from napari_ore_minerals.exports.figures import (
     ground_of,
     heatmaps_figure,
     jpeg_of,
+    neighbours_figure,
     percent,
     png_of,
     sheet_of,
@@ -179,7 +180,14 @@ def _grains(shown: Shown) -> Markup:
         f"fractions of {whole_in_words(shown.seen)}. Diameters are of circles of the same area, of grains that are not "
         "cut by the edge, by number and by area.",
     )
-    return section_markup("Grains", sizes_table, _association(shown), _liberation(shown))
+    return section_markup("Grains", sizes_table, _neighbours(shown), _association(shown), _liberation(shown))
+
+
+def _neighbours(shown: Shown) -> Markup:
+    figure = neighbours_figure(shown)
+    if figure is None:
+        return Markup("")
+    return figure_markup(png_of(figure), "Who touches whom, and how free each ore mineral is.")
 
 
 def _association(shown: Shown) -> Markup:

@@ -13,7 +13,8 @@ from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from PIL.PngImagePlugin import PngInfo
 
-from napari_ore_minerals.exports.figures import draw_areas, draw_sizes, ground_of, percent, sheet_of
+from napari_ore_minerals.exports.figures import draw_areas, ground_of, percent, sheet_of
+from napari_ore_minerals.exports.grain_plots import draw_sizes
 from napari_ore_minerals.exports.method import citations, method
 from napari_ore_minerals.exports.shown import PROGRAM, facts, notes
 from napari_ore_minerals.plots import FAINT, INK, heading

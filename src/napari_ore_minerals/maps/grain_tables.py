@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_ore_minerals.maps.grains import GrainMap
+    from napari_ore_minerals.minerals import Mineral, MineralTable
 
 SIZE_PERCENTILES = (10, 25, 50, 75, 90)
+FEWEST_GRAINS = 5  # whole ones of a mineral, for its sizes to be drawn as a curve
 LIBERATION_CLASSES = (0.1, 0.3, 0.5, 0.7, 0.9)  # bounds of the shares of a particle
 
 
@@ -48,6 +50,24 @@ class GrainTables:
     sizes: pd.DataFrame
     association: pd.DataFrame
     liberation: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class SizeCurve:
+    """Sizes of the whole grains of a mineral.
+
+    Attributes
+    ----------
+    mineral : Mineral
+    diameters : (n,) float64 array
+        Rising, in um where um/px is known, else in pixels.
+    shares : (n,) float64 array
+        Of their area in grains up to each diameter, rising to 1.
+    """
+
+    mineral: Mineral
+    diameters: NDArray[np.float64]
+    shares: NDArray[np.float64]
 
 
 def grain_tables(grain_map: GrainMap, *, least_places: int = 9) -> GrainTables:
@@ -162,6 +182,28 @@ def size_table(grain_map: GrainMap, grains: pd.DataFrame) -> pd.DataFrame:
     for name in [name for name in table.columns if name.endswith("_px")]:
         table[name.removesuffix("_px") + "_um"] = table[name].astype(float) * scale
     return table
+
+
+def size_curves(grains: pd.DataFrame, minerals: MineralTable) -> tuple[list[SizeCurve], list[str], str]:
+    """Curves of the sizes of whole grains, names of minerals with fewer than `FEWEST_GRAINS` whole ones, and the unit.
+
+    Parameters
+    ----------
+    grains
+        Of `grain_table`.
+    minerals
+        Those to look for.
+    """
+    unit = "um" if grains["diameter_um"].notna().any() else "px"
+    curves, few = [], []
+    for mineral in minerals:
+        mine = grains[grains["code"] == mineral.code]
+        diameters = np.sort(mine.loc[~mine["cut"], f"diameter_{unit}"].to_numpy(float))
+        if len(diameters) >= FEWEST_GRAINS:
+            curves.append(SizeCurve(mineral, diameters, np.cumsum(diameters**2) / np.sum(diameters**2)))
+        elif len(mine):
+            few.append(mineral.name)
+    return curves, few, unit
 
 
 def association_table(grain_map: GrainMap) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QComboBox, QLabel
 from napari_ore_minerals.maps.grains import options_for
 from napari_ore_minerals.widgets.folding import Folding
 from napari_ore_minerals.widgets.frame_table import FrameTable
+from napari_ore_minerals.widgets.grain_charts import LiberationChart, SizeChart, TouchingChart
 from napari_ore_minerals.widgets.grain_job import GrainJob
 from napari_ore_minerals.widgets.grain_layer import (
     grains_layer,
@@ -22,8 +23,7 @@ from napari_ore_minerals.widgets.grain_layer import (
     painted_places,
     show_grains,
 )
-from napari_ore_minerals.widgets.grain_texts import VIEWS, frame_of
-from napari_ore_minerals.widgets.measure_chart import SizeChart
+from napari_ore_minerals.widgets.grain_texts import LIBERATION, SIZES, TOUCHING, VIEWS, frame_of
 from napari_ore_minerals.widgets.measure_source import open_classified, picture_under, result_of
 from napari_ore_minerals.widgets.run_bar import RunBar
 
@@ -71,6 +71,9 @@ class GrainPanel(Folding):
         )
         self.note, self.view, self.table = QLabel(), QComboBox(), FrameTable()
         self.sizes = SizeChart(viewer.theme, SIZES_TIP)
+        self.touching = TouchingChart(viewer.theme, TouchingChart.__doc__ or "")
+        self.liberation = LiberationChart(viewer.theme, LiberationChart.__doc__ or "")
+        self.charts = {SIZES: self.sizes, TOUCHING: self.touching, LIBERATION: self.liberation}
         self._later = QTimer(self)
         self._later.setSingleShot(True)
         self._later.setInterval(SETTLE_MS)
@@ -187,8 +190,11 @@ class GrainPanel(Folding):
         self.bar.offer(
             "Find grains" if grains is None else "Find grains again", enabled=self.layer is not None
         )
-        for widget in (self.note, self.view, self.table, self.sizes):
-            widget.setVisible(grains is not None and tables is not None)
+        shown = grains is not None and tables is not None
+        for widget in (self.note, self.view, self.table):
+            widget.setVisible(shown)
+        for view, chart in self.charts.items():
+            chart.setVisible(shown and view == self.view.currentText())
         if grains is None or tables is None or self.layer is None:
             return
         grain_map = painted_map(grains, self.layer)
@@ -203,13 +209,18 @@ class GrainPanel(Folding):
         frame: pd.DataFrame = frame_of(self.view.currentText(), tables)
         self.table.show_frame(frame, {mineral.name: mineral.colour for mineral in minerals})
         if self.is_open():
-            self.sizes.draw(tables.grains, minerals)
+            drawn = {
+                SIZES: (tables.grains, minerals),
+                TOUCHING: (tables.association, minerals),
+                LIBERATION: (tables.liberation,),
+            }
+            self.charts[self.view.currentText()].draw(*drawn[self.view.currentText()])
 
     def _lay_out(self) -> None:
         self.note.setWordWrap(True)
         self.view.addItems(list(VIEWS))
         self.view.setToolTip("Which table of the grains is shown")
-        for widget in (self.bar, self.note, self.view, self.table, self.sizes):
+        for widget in (self.bar, self.note, self.view, self.table, *self.charts.values()):
             self.add(widget)
         self._show()
 

@@ -153,7 +153,7 @@ class MeasureDock(QWidget):  # type: ignore[misc]
             self.chart.draw(found.groups if group is found.groups[-1] else (group,), found.minerals)
 
     def _take_theme(self, _: object = None) -> None:
-        for chart in (self.chart, self.grains.sizes):
+        for chart in (self.chart, *self.grains.charts.values()):
             chart.take_theme(self._viewer.theme)
 
     def _fail(self, sentence: str) -> None:

@@ -1,8 +1,7 @@
-"""Plots of the Measure dock, in napari's colours: areas with their intervals, and sizes of grains."""
+"""Plots of the Measure dock, in napari's colours: what all have in common, and areas with their intervals."""
 
 from __future__ import annotations
 
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,19 +13,17 @@ from napari_ore_minerals.minerals import UNCLASSIFIED
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
     from matplotlib.axes import Axes
 
     from napari_ore_minerals.minerals import MineralTable
     from napari_ore_minerals.widgets.measure_figures import Group
 
-ROW_PX, FRAME_PX, SIZES_PX, LINE_PX = 26, 46, 220, 17
+ROW_PX, FRAME_PX, LINE_PX = 26, 46, 17
 FONT_PX = 11
 MOST_GROUPS = 6
-FEWEST_GRAINS = 5
 GREY = "#9a9a9a"
 HATCHES = ("//", "..", "xx", "--", "\\\\")  # of groups, from above; the last group has none
-NAME_LETTERS, LINE_LETTERS = 24, 62
+NAME_LETTERS = 24
 
 
 class Colours(NamedTuple):
@@ -47,6 +44,8 @@ class Colours(NamedTuple):
 
 class Chart(QWidget):  # type: ignore[misc]
     """A figure of matplotlib that takes the colours of the viewer; made when it is first drawn."""
+
+    lines = True  # across, to read figures off
 
     def __init__(self, theme: str, tooltip: str) -> None:
         super().__init__()
@@ -89,7 +88,7 @@ class Chart(QWidget):  # type: ignore[misc]
             figure.set_facecolor(colours.background)
             axes = figure.add_subplot()
             self.setFixedHeight(self.paint(axes, colours, *what))
-        _dress(axes, colours)
+        _dress(axes, colours, lines=self.lines)
         self._canvas.draw_idle()
 
     def paint(self, axes: Axes, colours: Colours, *what: Any) -> int:
@@ -132,53 +131,6 @@ class AreaChart(Chart):
         return int(FRAME_PX + LINE_PX * lines + ROW_PX * len(codes) * max(1.0, 0.5 * len(groups)))
 
 
-class SizeChart(Chart):
-    """Which share of the area of whole grains is in grains smaller than a diameter."""
-
-    def paint(self, axes: Axes, colours: Colours, *what: Any) -> int:
-        """Draw a table of grains, ``grains: DataFrame of maps.grain_tables.grain_table, minerals: MineralTable``."""
-        from matplotlib.patheffects import Normal, Stroke
-        from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
-        grains: pd.DataFrame = what[0]
-        minerals: MineralTable = what[1]
-        unit = "um" if grains["diameter_um"].notna().any() else "px"
-        drawn, few = False, []
-        for mineral in minerals:
-            mine = grains.loc[(grains["code"] == mineral.code) & ~grains["cut"], f"diameter_{unit}"]
-            diameters = np.sort(mine.to_numpy(float))
-            if len(diameters) < FEWEST_GRAINS:
-                few += [mineral.name] if (grains["code"] == mineral.code).any() else []
-                continue
-            share = np.cumsum(diameters**2) / np.sum(diameters**2)
-            axes.step(
-                diameters, 100 * share, where="post", color=mineral.colour, lw=1.8, label=mineral.name,
-                path_effects=[Stroke(linewidth=2.8, foreground=colours.text, alpha=0.45), Normal()],
-            )  # fmt: skip
-            drawn = True
-        axes.set_ylim(0, 102)
-        axes.set_xlabel("diameter of whole grains, " + ("µm" if unit == "um" else "px"))
-        axes.set_ylabel("smaller, % of area")
-        if drawn:
-            axes.set_xscale("log")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-            axes.xaxis.set_minor_locator(NullLocator())
-            _legend(axes, colours)
-            lines = wrap(
-                f"not drawn, fewer than {FEWEST_GRAINS} whole grains: {', '.join(few)}", LINE_LETTERS
-            )
-            if few:
-                axes.set_title("\n".join(lines), fontsize="small", loc="left", color=colours.text)
-                return SIZES_PX + LINE_PX * len(lines)
-        else:
-            axes.text(
-                0.5, 0.5, f"fewer than {FEWEST_GRAINS} whole grains of each mineral", ha="center",
-                transform=axes.transAxes, color=colours.text,
-            )  # fmt: skip
-        return SIZES_PX
-
-
 def _name(known: dict[int, Any], code: int) -> str:
     return "unclassified" if code == UNCLASSIFIED else str(known[code].name)
 
@@ -214,16 +166,11 @@ def shorten(name: str) -> str:
     return name if len(name) <= NAME_LETTERS else name[: NAME_LETTERS - 1] + "…"
 
 
-def _legend(axes: Axes, colours: Colours) -> None:
-    legend = axes.legend(frameon=False, fontsize="small", handlelength=1.4)
-    for text in legend.get_texts():
-        text.set_color(colours.text)
-
-
-def _dress(axes: Axes, colours: Colours) -> None:
+def _dress(axes: Axes, colours: Colours, *, lines: bool) -> None:
     axes.set_facecolor(colours.background)
     axes.tick_params(colors=colours.text, which="both", length=3)
-    axes.grid(axis="x", color=colours.line, lw=0.6)
+    if lines:
+        axes.grid(axis="x", color=colours.line, lw=0.6)
     axes.set_axisbelow(True)
     for label in (axes.xaxis.label, axes.yaxis.label):
         label.set_color(colours.text)
