@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 pytest.importorskip("distributed")
 OPTIONS = ClassifyOptions(device="cpu", precision="fp32")
+DEATHS = 3
 WHEN_AND_HOW_LONG = ("seconds", "created", "device")  # the device's title counts threads
 
 
@@ -167,6 +168,39 @@ def test_a_picture_that_kills_every_worker_is_given_up_and_a_stop_leaves_whole_r
     assert all(written(outcome.folder) for outcome in outcomes if not outcome.problem)
     workers = [process for process in started if "resource_tracker" not in _line(process)]
     assert not psutil.wait_procs(workers, 20)[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["sys.exit", "segfault"])
+def test_workers_that_die_again_and_again_leave_the_bytes_of_one_process(
+    batch: Batch, tmp_path: Path, mode: str
+) -> None:
+    from distributed.chaos import KillWorker
+
+    batch = replace(batch, pictures=batch.pictures[:4])
+    expected = alone(batch, tmp_path / "alone")
+    seen: set[str] = set()
+    problems = [""]
+    with connected(workers=2) as client:
+        client.register_plugin(KillWorker(delay="5 s", mode=mode), name="chaos")  # those that follow die too
+
+        def look(_: Progress) -> None:
+            before = len(seen)
+            seen.update(client.nthreads())
+            if before < DEATHS + 2 <= len(seen):
+                with suppress(OSError):  # told to workers too, of which one may be dying
+                    client.unregister_worker_plugin("chaos")
+
+        while len(seen) < DEATHS + 2 or problems != [one.problem for one in expected]:
+            again = replace(batch, overwrite=len(seen) < DEATHS + 2)  # what was given up is done now
+            outcomes = run(cluster_steps(again, client), look)
+            problems = [outcome.problem for outcome in outcomes]
+    for one, other in zip(expected, outcomes, strict=True):
+        if not one.problem:
+            assert written(one.folder) == written(other.folder)
+    assert {path.name for path in (tmp_path / "cluster").iterdir()} == {
+        path.name for path in (tmp_path / "alone").iterdir()
+    }
 
 
 def _line(process: psutil.Process) -> str:

@@ -28,6 +28,7 @@ _MAX_SCHEDULER_FILE_BYTES = 4 << 20
 _QUIET = {  # no pages over HTTP beside the connections that are protected
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
+    "distributed.deploy.lost-worker-timeout": "300 s",  # to start again takes long where much else is running
     "distributed.scheduler.worker-saturation": 1.0,  # a worker that dies takes no waiting task with it
 }
 
@@ -103,6 +104,28 @@ def local_cluster(workers: int) -> Iterator[LocalCluster]:
         ) as cluster,
     ):
         yield cluster
+
+
+def restore_workers(client: Client, alive: int) -> None:
+    """Start workers of this computer's own cluster anew where fewer are alive than it should have.
+
+    A worker that is killed is started again by its nanny; one that leaves by itself takes its nanny along, and
+    Dask alone would leave the cluster without it.  What is being started again is not started twice.
+    """
+    from distributed import LocalCluster
+
+    cluster = client.cluster
+    if isinstance(cluster, LocalCluster) and alive < len(cluster.worker_spec):
+        cluster.loop.add_callback(_restore, cluster)
+
+
+def _restore(cluster: LocalCluster) -> None:
+    from distributed.core import Status
+
+    for name, nanny in list(cluster.workers.items()):
+        if nanny.status in (Status.closed, Status.failed):
+            del cluster.workers[name]
+    cluster.scale(len(cluster.worker_spec))
 
 
 def check_address(address: str) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from napari_ore_minerals.errors import JobError, OreMineralsError
 from napari_ore_minerals.maps.areas import areas
 from napari_ore_minerals.maps.batch import AS_TOLD, Outcome, Reading, result_folders
-from napari_ore_minerals.maps.cluster import check_address
+from napari_ore_minerals.maps.cluster import check_address, restore_workers
 from napari_ore_minerals.maps.files import read_result
 from napari_ore_minerals.maps.picture_tasks import (
     PictureTask,
@@ -142,6 +142,7 @@ class _Run:
             raise self._lost(address) from error
         for worker in now.keys() - self._workers.keys():
             check_address(worker)
+        restore_workers(self._client, len(now))
         gone, self._workers = len(self._workers.keys() - now.keys()), now
         alone, self._alone = self._alone, not now
         if gone:
