@@ -248,6 +248,7 @@ def test_levels_of_a_pyramid() -> None:
         np.array([[None, 1]]),
         np.zeros((9, 9), "datetime64[s]"),
         np.broadcast_to(np.uint8(0), (2**21, 2**21)),
+        [],
         [[1, 2], [3, 4]],
         "picture.png",
         None,

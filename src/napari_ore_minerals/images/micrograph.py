@@ -243,6 +243,8 @@ def _level(array: Any, level: int, name: str) -> Any:
         if level:
             raise OptionError(f"{name}: there is no level {level}; the array is not a pyramid.")
         return array
+    if not array:
+        raise PictureError(f"{name}: is an empty list; a pyramid has at least one level.")
     if level >= len(array):
         raise OptionError(f"{name}: there is no level {level}; the pyramid has levels 0 to {len(array) - 1}.")
     sizes = [_shape(part, name) for part in array]
