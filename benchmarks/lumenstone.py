@@ -247,6 +247,10 @@ def main() -> int:
     command.add_argument(
         "--fine-tune", type=int, default=12, metavar="CELLS", help="corrections of a photograph; 0 for none"
     )
+    command.add_argument("--only-fine-tune", action="store_true", help="leave out the maps that follow")
+    command.add_argument(
+        "--half", choices=("settings", "reporting"), default="reporting", help="photographs to fine-tune on"
+    )
     command.add_argument(
         "--cache",
         type=Path,

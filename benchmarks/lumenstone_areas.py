@@ -49,7 +49,7 @@ class Study:
     def __init__(self, folder: Path, cache: Path) -> None:
         self.files = list(photographs(folder))
         data = collection(folder)
-        self.folds = folds_by_photograph(data, FOLDS, 0)
+        self.folds = folds_by_photograph(data, FOLDS)
         self.minerals: MineralTable = data.minerals
         self.codes = [code for code, mineral in MINERALS.items() if mineral in tuple(data.minerals)]
         self.cache = cache

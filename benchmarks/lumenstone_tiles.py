@@ -14,6 +14,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from napari_ore_minerals.images.anchoring import CellColours
 from napari_ore_minerals.learning.anchored import LabelledCells
+from napari_ore_minerals.learning.assigning import assign
 from napari_ore_minerals.learning.tile_options import DOMINANT
 from napari_ore_minerals.minerals import CHALCOPYRITE, GANGUE, PYRITE, Mineral, MineralTable
 
@@ -107,13 +108,20 @@ def class_shares(mask: NDArray[np.uint8], codes: list[int]) -> NDArray[np.float3
     return np.stack([(blocks == code).mean(axis=(1, 3)) for code in codes], axis=-1).astype(np.float32)
 
 
-def folds_by_photograph(data: Collection, folds: int, seed: int) -> NDArray[np.int64]:
-    """Fold of each photograph, minerals spread as evenly as photographs allow."""
-    cut = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+def folds_by_photograph(data: Collection, folds: int) -> NDArray[np.int64]:
+    """Fold of each photograph, minerals spread as evenly as photographs allow; always the same."""
+    cut = StratifiedGroupKFold(folds)  # a seed would only change the order of photographs that are alike
     found = np.zeros(len(data.cells), np.int64)
     for fold, (_, held_out) in enumerate(cut.split(data.truth, data.truth, data.photographs)):
         found[data.photographs[held_out]] = fold
     return found
+
+
+def folds_by_lot(data: Collection, folds: int, seed: int) -> NDArray[np.int64]:
+    """Fold of each photograph, minerals spread about as evenly, in another way for each seed."""
+    counts = np.zeros((len(data.cells), len(data.minerals)))
+    np.add.at(counts, (data.photographs, data.truth), 1.0)
+    return assign(counts, np.full(folds, 1.0 / folds), np.random.default_rng(seed))
 
 
 def folds_by_neighbourhood(data: Collection, folds: int) -> NDArray[np.int64]:

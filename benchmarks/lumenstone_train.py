@@ -19,6 +19,7 @@ from lumenstone_tiles import (
     Collection,
     Part,
     collection,
+    folds_by_lot,
     folds_by_neighbourhood,
     folds_by_photograph,
     of_labelled_tiles,
@@ -35,6 +36,7 @@ Probabilities = NDArray[np.float32]
 Method = Callable[[Collection, Part], Probabilities]  # (tested tiles, classes)
 
 FOLDS = 5
+OTHER_FOLDS = (1, 2, 3)  # seeds
 FOREST, BEST, UNMASKED = "colour forest", "anchored cells", "the same, labels of tiles, no masks"
 PLAIN = AnchoredOptions(crops=0, exposure=0.0, balance=0.0, epochs=60)
 STEPS = {  # what helps
@@ -51,10 +53,12 @@ def train(chosen: argparse.Namespace, folder: Path) -> int:
     begun = time.perf_counter()
     data = collection(folder)
     scored = spread_out(data, chosen.spread, chosen.seed)
-    folds = folds_by_photograph(data, FOLDS, chosen.seed)
+    folds = folds_by_photograph(data, FOLDS)
     cut = list(parts(data, folds, scored))[: 1 if chosen.quick else FOLDS]
     _print_collection(data, scored)
-    print(f"{len(cut)} of {FOLDS} folds by photograph, seed {chosen.seed}; read in {_minutes(begun)}")
+    print(
+        f"{len(cut)} of {FOLDS} folds by photograph, networks of seed {chosen.seed}; read in {_minutes(begun)}"
+    )
     symbols = "".join(f"{mineral.symbol:>6}" for mineral in data.minerals)
     print(f"{'':38}balanced accuracy (95 %)  accuracy (95 %)              recall {symbols}   of one core")
     found = {
@@ -64,14 +68,9 @@ def train(chosen: argparse.Namespace, folder: Path) -> int:
     if not chosen.quick and not chosen.only:
         print(f"{BEST} on other folds")
         method = partial(anchored, options=STEPS[BEST])
-        other = folds_by_photograph(data, FOLDS, chosen.seed + 1)
-        _tested(
-            data,
-            list(parts(data, other, scored)),
-            method,
-            f"by photograph, seed {chosen.seed + 1}",
-            chosen.kept,
-        )
+        for seed in OTHER_FOLDS:
+            lot = list(parts(data, folds_by_lot(data, FOLDS, seed), scored))
+            _tested(data, lot, method, f"by photograph, drawn by lot, seed {seed}", chosen.kept)
         near = folds_by_neighbourhood(data, FOLDS)
         _tested(data, list(parts(data, near, scored)), method, "by runs of four photographs", chosen.kept)
     print(f"all of it took {_minutes(begun)}")

@@ -3,8 +3,8 @@
     python benchmarks/presets.py [--minutes 30] [--kept FILE]
 
 EfficientNet-Lite0 from real ImageNet weights, on tiles of LumenStone shrunk to 48 px, so
-that it takes minutes.  Each round has other photographs to learn from, to choose the epoch
-with and to measure on, and another seed; all recipes of a round share them.  Rounds are begun
+that it takes minutes.  Each of five rounds has other photographs to learn from, to choose the
+epoch with and to measure on, and another seed; all recipes of a round share them.  Rounds are begun
 while there is time, counted as time of one processor core; a round takes about nine minutes
 of it.  With ``--kept`` what was measured is written to a table, and a later run adds to it.
 The photographs are those of benchmarks/lumenstone.py; where they are absent the benchmark says
@@ -124,7 +124,7 @@ def lumenstone_tiles(folder: Path) -> TileSamples:
 def parts_of(samples: TileSamples, round_: int) -> dict[str, TileSamples]:
     """Divide the photographs of a round 3 : 1 : 1, and draw tiles from the parts, as uneven as they are."""
     random = np.random.default_rng(round_)
-    folds = StratifiedGroupKFold(5, shuffle=True, random_state=round_ // 5)
+    folds = StratifiedGroupKFold(5)
     tested = [test for _, test in folds.split(samples.tiles, samples.labels, samples.groups)]
     number = round_ % 5
     chosen = {"test": tested[number], "validation": tested[(number + 1) % 5]}
