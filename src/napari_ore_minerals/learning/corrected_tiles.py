@@ -91,6 +91,34 @@ def held_back(samples: TileSamples, share: float, seed: int) -> NDArray[np.bool_
     return _held_back_groups(samples.groups, samples.labels, share, seed)
 
 
+def refuse_too_little(samples: TileSamples, pictures: int) -> None:
+    """Refuse corrections of pictures that are none, or one; `DatasetError`."""
+    if not len(samples):
+        raise DatasetError(
+            f"there are no corrections to learn from on {pictures} pictures: paint cells, or confirm some"
+        )
+    if len(samples) < 2:
+        raise DatasetError(
+            f"one correction ({_counted(samples)}) is too little to fine-tune on: correct some more cells"
+        )
+
+
+def refuse_one_mineral(samples: TileSamples, earlier: int) -> None:
+    """Refuse corrections of one mineral where there are no earlier tiles beside them; `DatasetError`."""
+    if len(np.unique(samples.labels)) < 2 and not earlier:
+        raise DatasetError(
+            f"all corrections are of one mineral ({_counted(samples)}), and what this model learnt from is not had "
+            "again: correct cells of other minerals, or confirm some"
+        )
+
+
+def _counted(samples: TileSamples) -> str:
+    counts = {
+        mineral.name: int((samples.labels == index).sum()) for index, mineral in enumerate(samples.minerals)
+    }
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+
+
 def _held_back_groups(
     groups: NDArray[np.int64], labels: NDArray[np.int64], share: float, seed: int
 ) -> NDArray[np.bool_]:

@@ -10,7 +10,8 @@ from napari_ore_minerals.models.devices import DeviceName, Precision
 
 from .options import Augmentation, Depth, TrainOptions
 
-MEASURED_TILES = 24  # of a mineral, at most
+MEASURED_TILES = 60  # earlier ones of a mineral, at most
+VALIDATED_TILES = 12  # of these after each epoch
 
 
 class FineTuneOptions(BaseModel):

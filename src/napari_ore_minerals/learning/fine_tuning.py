@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import torch
 
-from napari_ore_minerals.errors import DatasetError, TrainingError
+from napari_ore_minerals.errors import TrainingError
 from napari_ore_minerals.minerals import MineralTable
 from napari_ore_minerals.models.card import ModelCard, ReplayRecord, TrainingRecord, read_card
 from napari_ore_minerals.models.classifier import Classifier
@@ -22,13 +22,19 @@ from napari_ore_minerals.models.history import write_note
 from napari_ore_minerals.progress import Steps
 
 from .before_after import Scores, scores_of, verdict
-from .corrected_tiles import CorrectedPicture, corrected_tiles, held_back
+from .corrected_tiles import (
+    CorrectedPicture,
+    corrected_tiles,
+    held_back,
+    refuse_one_mineral,
+    refuse_too_little,
+)
 from .corrections import merged
 from .dataset import TileSamples, joined
-from .fine_tune_options import FineTuneOptions
+from .fine_tune_options import VALIDATED_TILES, FineTuneOptions
 from .going_back import go_as_far_as_nothing_is_forgotten
 from .head_start import fit_head_steps, quieten_new_minerals
-from .replay import Replay, bounded_memory, packed_tiles, replay_steps, without_places
+from .replay import Replay, at_most, bounded_memory, packed_tiles, replay_steps, without_places
 from .training import TrainResult, train_steps
 from .weights import initial_network
 
@@ -95,7 +101,7 @@ class _Lessons:
     @property
     def validation(self) -> TileSamples:
         """The corrections and earlier tiles to choose the best epoch with; nothing that only measures."""
-        return joined([self.taught, self.replay.chosen])
+        return joined([self.taught, at_most(self.replay.chosen, VALIDATED_TILES, 1)])
 
 
 def fine_tune_steps(
@@ -148,11 +154,11 @@ def fine_tune_steps(
     minerals = _minerals(card, pictures)
     pictures = sorted(pictures, key=lambda one: one.micrograph.fingerprint())
     samples = corrected_tiles(pictures, minerals, card.input_px)
-    _refuse_too_little(samples, len(pictures))
+    refuse_too_little(samples, len(pictures))
     where = user_cache_path("napari-ore-minerals") / "simulated" if cache is None else cache
     steps = replay_steps(card, parent, samples, pictures=options.replay_pictures, cache=where)
     replay = yield from _unless_stopped(steps)
-    _refuse_one_mineral(samples, replay)
+    refuse_one_mineral(samples, len(replay.learnt))
     back = held_back(samples, options.held_out, options.seed)
     lessons = _Lessons(samples.select(~back), samples.select(back), replay)
     before_model = Classifier.load(parent, device=options.device, precision=options.precision)
@@ -162,7 +168,8 @@ def fine_tune_steps(
     quieten_new_minerals(network, samples, [mineral.name for mineral in card.minerals])
     way = [copy.deepcopy(network)]
     normalisation = (card.mean, card.std)
-    yield from _unless_stopped(fit_head_steps(network, lessons.taught, replay.learnt, normalisation))
+    fitting = fit_head_steps(network, lessons.taught, replay, normalisation)
+    lessons = replace(lessons, replay=(yield from _unless_stopped(fitting)))
     way.append(copy.deepcopy(network))
     trained = yield from train_steps(
         network, lessons.samples, lessons.validation, options.training(), normalisation=normalisation
@@ -230,32 +237,6 @@ def _unless_stopped(steps: Steps[Found]) -> Steps[Found]:
                 return found
             if (yield progress):
                 raise TrainingError("it was stopped before it began to learn: nothing was learnt")
-
-
-def _refuse_too_little(samples: TileSamples, pictures: int) -> None:
-    if not len(samples):
-        raise DatasetError(
-            f"there are no corrections to learn from on {pictures} pictures: paint cells, or confirm some"
-        )
-    if len(samples) < 2:
-        raise DatasetError(
-            f"one correction ({_counted(samples)}) is too little to fine-tune on: correct some more cells"
-        )
-
-
-def _refuse_one_mineral(samples: TileSamples, replay: Replay) -> None:
-    if len(np.unique(samples.labels)) < 2 and not len(replay.learnt):
-        raise DatasetError(
-            f"all corrections are of one mineral ({_counted(samples)}), and what this model learnt from is not had "
-            "again: correct cells of other minerals, or confirm some"
-        )
-
-
-def _counted(samples: TileSamples) -> str:
-    counts = {
-        mineral.name: int((samples.labels == index).sum()) for index, mineral in enumerate(samples.minerals)
-    }
-    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
 
 def _memory(lessons: _Lessons, minerals: MineralTable, options: FineTuneOptions) -> bytes:

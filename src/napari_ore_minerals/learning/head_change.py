@@ -77,8 +77,12 @@ class HeadChange:
         return moved
 
 
-def fitted_change(examples: Examples, options: RefitOptions = AS_MEASURED) -> HeadChange:
+def fitted_change(
+    examples: Examples, options: RefitOptions = AS_MEASURED, targets: NDArray[np.float64] | None = None
+) -> HeadChange:
     """Fit the change of the head to examples; float64, L-BFGS, the same answer every time.
+
+    With `targets`, (n, minerals) shares of each example times its weight, these are fitted and not the classes.
 
     The solution lies in the span of the examples, so a few corrections cost a few unknowns; along their
     principal axes it is found in few steps.
@@ -97,9 +101,10 @@ def fitted_change(examples: Examples, options: RefitOptions = AS_MEASURED) -> He
     )
     if not np.isfinite(scaled).all() or not np.isfinite(scores).all():
         raise TrainingError("features or answers of the corrected cells are not finite: classify again")
+    truth = np.eye(minerals)[examples.classes] if targets is None else targets
     with threadpool_limits(1, user_api="blas"):  # threads would wait for each other on a busy computer
-        axes, curvature = _principal_axes(scaled)
-        change = axes @ _solved(scaled @ axes, curvature, scores, examples.classes)
+        axes, curvature = _principal_axes(scaled * np.sqrt(truth.sum(axis=1, keepdims=True)))
+        change = axes @ _solved(scaled @ axes, curvature, scores, truth)
     return HeadChange(change[:-1] * np.sqrt(options.freedom), change[-1] * np.sqrt(options.bias_freedom))
 
 
@@ -118,7 +123,7 @@ def _solved(
     values: NDArray[np.float64],
     curvature: NDArray[np.float64],
     scores: NDArray[np.float64],
-    classes: NDArray[np.intp],
+    truth: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Minimise cross-entropy + half the squared unknowns: (axes, minerals).
 
@@ -126,13 +131,14 @@ def _solved(
     (Boehning 1992, Annals of the Institute of Statistical Mathematics 44, 197-200).
     """
     shape = (values.shape[1], scores.shape[1])
+    weights = truth.sum(axis=1, keepdims=True)
     step = 1 / np.sqrt(1 + curvature / 2)[:, np.newaxis]
-    scaled, truth = values * step.T, np.eye(scores.shape[1])[classes]
+    scaled = values * step.T
 
     def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         unknowns = flat.reshape(shape)
         logs = log_softmax(scores + scaled @ unknowns)
-        misses = np.exp(logs) - truth
+        misses = np.exp(logs) * weights - truth
         total = -(logs * truth).sum() + 0.5 * ((step * unknowns) ** 2).sum()
         return float(total), (scaled.T @ misses + step**2 * unknowns).ravel()
 

@@ -6,6 +6,7 @@ first the linear layer, then the rest).  The fit is that of `head_change`, which
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +14,8 @@ import torch
 
 from napari_ore_minerals.progress import Progress, Steps
 
+from .going_back import share_kept
 from .head_change import Examples, fitted_change, log_softmax
-from .replay import at_most
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
 
     from .dataset import TileSamples
     from .imagenet import Normalisation
+    from .replay import Replay
 
 NEW_BIAS = -2.3  # of a mineral that the parent does not know, before it is taught: log 0.1
-EARLIER_TILES = 100  # of a mineral, at most
+WEIGHTS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 16.0)  # of an earlier tile beside a correction, tried in this order
+LEAST_KEPT = 0.99  # by the new head, of what the model answered right; the rest is for the stages below it
+SAID = 0.5  # of what an earlier tile teaches: what the model said of it
 _AT_ONCE = 32
 
 
@@ -50,16 +54,22 @@ def quieten_new_minerals(network: nn.Module, samples: TileSamples, known: Collec
 
 
 def fit_head_steps(
-    network: nn.Module, taught: TileSamples, earlier: TileSamples, normalisation: Normalisation
-) -> Steps[None]:
+    network: nn.Module, taught: TileSamples, replay: Replay, normalisation: Normalisation
+) -> Steps[Replay]:
     """Fit the last layer to corrections and earlier tiles, on features as they are.
+
+    Half of what an earlier tile teaches is what is in it, half is what the model said of it (distillation:
+    Hinton et al. 2015; Li and Hoiem 2016, Learning without Forgetting, ECCV).  Earlier tiles weigh as much as it
+    takes for others of their kind to be answered as before.
 
     Parameters
     ----------
     network
         Its last layer is changed.
-    taught, earlier
-        In the minerals of its outputs; of the earlier ones, those of one clear mineral count.
+    taught
+        In the minerals of its outputs.
+    replay
+        What is learnt again, and tiles to choose the weight with.
     normalisation
         Mean and std of the model's card.
 
@@ -68,32 +78,68 @@ def fit_head_steps(
     Progress
         In ``"tiles"``.
 
+    Returns
+    -------
+    Replay
+        Whose tiles teach also what the model said of them.
+
     Raises
     ------
     TrainingError
         If a feature is not finite.
     """
-    earlier = at_most(earlier.select(earlier.clear()), EARLIER_TILES, 0)
-    total, found = len(taught) + len(earlier), []
-    for part in (taught, earlier):
+    parts = (taught, replay.learnt, replay.chosen)
+    total, found = sum(map(len, parts)), [list[torch.Tensor]() for _ in parts]
+    done = 0
+    for part, features in zip(parts, found, strict=True):
         for start in range(0, len(part), _AT_ONCE):
             tiles = np.ascontiguousarray(part.tiles[start : start + _AT_ONCE])
-            found.append(_features(network, tiles, normalisation))
-            yield Progress(sum(map(len, found)), total, "tiles", "looking at what is learnt")
-    _move_head(network, torch.cat(found).double().numpy(), np.concatenate([taught.labels, earlier.labels]))
-
-
-def _move_head(network: nn.Module, values: NDArray[np.float64], labels: NDArray[np.intp]) -> None:
-    """Fit the change of the last layer to (n, d) features and (n,) classes, and make it."""
-    mean, spread = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-6) * np.sqrt(values.shape[1])
+            features.append(_features(network, tiles, normalisation))
+            done += len(tiles)
+            yield Progress(done, total, "tiles", "looking at what is learnt")
     head = network.get_classifier()  # type: ignore[operator]
+    values = [_joined(features, head.in_features) for features in found]
     weights, bias = (one.detach().cpu().numpy().astype(np.float64) for one in (head.weight, head.bias))
-    scaled = ((values - mean) / spread).astype(np.float32)
-    change = fitted_change(Examples(scaled, log_softmax(values @ weights.T + bias), labels))
-    moved = change.weights / spread[:, np.newaxis]
+    unknown = np.where(weights.any(axis=1), 0.0, -np.inf)  # minerals that it does not know are said nowhere
+    said = np.exp(log_softmax(values[1] @ weights.T + bias + unknown))
+    softened = ((1 - SAID) * replay.learnt.fractions + SAID * said).astype(np.float32)
+    learnt = replace(replay.learnt, fractions=softened)
+    _fit(head, values, taught.labels, softened, replay.chosen.labels)
+    return replace(replay, softened=learnt)
+
+
+def _joined(features: list[torch.Tensor], width: int) -> NDArray[np.float64]:
+    joined: NDArray[np.float64] = torch.cat([torch.zeros(0, width), *features]).double().numpy()
+    return joined
+
+
+def _fit(
+    head: nn.Linear,
+    values: list[NDArray[np.float64]],
+    labels: NDArray[np.intp],
+    softened: NDArray[np.float32],
+    wanted: NDArray[np.intp],
+) -> None:
+    """Fit the change of the last layer, with as much weight of earlier tiles as it takes, and make it."""
+    taught = np.concatenate(values[:2])
+    mean, spread = taught.mean(axis=0), np.maximum(taught.std(axis=0), 1e-6) * np.sqrt(taught.shape[1])
+    weights, bias = (one.detach().cpu().numpy().astype(np.float64) for one in (head.weight, head.bias))
+    scaled = ((taught - mean) / spread).astype(np.float32)
+    scores, choosing = (log_softmax(one @ weights.T + bias) for one in (taught, values[2]))
+    truth = np.eye(len(weights))[labels]
+    examples = Examples(scaled, scores, np.concatenate([labels, softened.argmax(axis=1)]))
+    for weight in WEIGHTS:
+        change = fitted_change(examples, targets=np.concatenate([truth, weight * softened]))
+        moved: NDArray[np.float64] = change.weights / spread[:, np.newaxis]
+        shift = change.bias - mean @ moved
+        if not len(wanted):
+            break
+        now = choosing + values[2] @ moved + shift
+        if share_kept(wanted, choosing.argmax(axis=1), now.argmax(axis=1)) >= LEAST_KEPT:
+            break
     with torch.no_grad():
-        head.weight += torch.from_numpy(moved.T).to(head.weight)
-        head.bias += torch.from_numpy(change.bias - mean @ moved).to(head.bias)
+        head.weight.add_(torch.from_numpy(moved.T).to(head.weight))
+        head.bias.add_(torch.from_numpy(shift).to(head.bias))
 
 
 def _features(network: nn.Module, tiles: NDArray[np.uint8], normalisation: Normalisation) -> torch.Tensor:

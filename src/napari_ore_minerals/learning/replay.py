@@ -45,16 +45,21 @@ class Replay:
         Of other pictures of that kind, to choose with how far to go; each has one clear mineral.
     checked : TileSamples
         Of others again, which only measure.  Where there are none both are the memory.
+    softened : TileSamples or None
+        All that is learnt again, if its shares were mixed with what the model says of it.
     """
 
     first: TileSamples
     memory: TileSamples
     chosen: TileSamples
     checked: TileSamples
+    softened: TileSamples | None = None
 
     @property
     def learnt(self) -> TileSamples:
         """All that is learnt again."""
+        if self.softened is not None:
+            return self.softened
         return joined([part for part in (self.first, self.memory) if len(part)] or [self.memory])
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from napari_ore_minerals.errors import DatasetError, OreMineralsError
-from napari_ore_minerals.learning.fine_tune_options import MEASURED_TILES
+from napari_ore_minerals.learning.fine_tune_options import MEASURED_TILES, VALIDATED_TILES
 from napari_ore_minerals.learning.journal import snapshot
 from napari_ore_minerals.minerals import MineralTable
 from napari_ore_minerals.widgets.child_process import Order
@@ -116,10 +116,11 @@ class LearningPlan:
         """Forecast how long it takes on a device that classifies `speed` tiles per second."""
         options, earlier = self.options, self.card.replay is not None
         learnt = options.samples_per_epoch * _COSTS[options.depth]
-        measured = MEASURED_TILES * len(self.card.minerals) if earlier else 0
+        minerals = len(self.card.minerals) if earlier else 0
+        measured, validated = MEASURED_TILES * minerals, VALIDATED_TILES * minerals
         simulated = self.card.replay is not None and self.card.replay.simulated
         drawn = 3 * options.replay_pictures * SECONDS_PER_PICTURE if simulated else 0
-        return START_S + drawn + (options.epochs * (learnt + measured) + BESIDE * measured) / speed
+        return START_S + drawn + (options.epochs * (learnt + validated) + BESIDE * measured) / speed
 
 
 def lesson_in_view(
