@@ -317,7 +317,7 @@ def learn(chosen: argparse.Namespace, folder: Path) -> int:
         f"{len(every)} photographs read, {len(scored)} with two minerals; {time.perf_counter() - begun:.0f} s"
     )
     halves: dict[str, list[Scores]] = {"for choosing settings": [], "for reporting": []}
-    for one in scored:
+    for one in () if chosen.only_fine_tune else scored:
         half = "for choosing settings" if one.number % 2 == 0 else "for reporting"
         elsewhere, earlier = known_elsewhere(every, one.number)
         ways = (by_queue(one, elsewhere), by_queue(one, elsewhere, earlier), by_chance(one, chosen.seeds))
@@ -329,5 +329,7 @@ def learn(chosen: argparse.Namespace, folder: Path) -> int:
     if chosen.fine_tune:
         from lumenstone_fine_tune import fine_tune
 
-        fine_tune(folder, [one for one in scored if one.number % 2], chosen.fine_tune)
+        wanted = int(chosen.half == "reporting")
+        print(f"fine-tuning on the half for {chosen.half}")
+        fine_tune(folder, [one for one in scored if one.number % 2 == wanted], chosen.fine_tune)
     return 0
