@@ -50,9 +50,9 @@ FAILED = [
     RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
     RuntimeError("level_zero backend failed with error: 20 (UR_RESULT_ERROR_DEVICE_LOST)"),
 ]
+LACKING = NotImplementedError("The operator 'aten::roll' is not currently implemented for the MPS device.")
 OTHER = [
     RuntimeError("mat1 and mat2 shapes cannot be multiplied (4x512 and 768x6)"),
-    NotImplementedError("The operator 'aten::roll' is not currently implemented for the MPS device."),
     ValueError("out of memory"),
 ]
 
@@ -62,7 +62,7 @@ def test_each_device_has_its_words_for_it(error: BaseException) -> None:
     assert out_of_memory(error)
 
 
-@pytest.mark.parametrize("error", FAILED, ids=lambda error: str(error)[:30])
+@pytest.mark.parametrize("error", [*FAILED, LACKING], ids=lambda error: str(error)[:30])
 def test_a_gpu_that_failed_is_told_from_a_full_one(error: BaseException) -> None:
     assert device_failed(error)
     assert not out_of_memory(error)
@@ -172,3 +172,17 @@ def test_on_the_cpu_an_error_is_an_error(gpu: OnAGpu, picture: np.ndarray, error
     gpu.device = cpu
     with pytest.raises(type(error), match=str(error)):
         classify(Micrograph.from_array(picture), gpu)
+
+
+@pytest.mark.parametrize("error", [SHORT[0], SHORT[4]], ids=lambda error: str(error)[:30])
+def test_a_device_that_is_too_small_for_the_weights_is_named(
+    error: RuntimeError, micro_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(torch.nn.Module, "to", full)
+    with pytest.raises(
+        DeviceError, match="has too little free memory for ore_swin_micro; choose the device 'cpu'"
+    ):
+        Classifier.load(micro_model, device="cpu", precision="fp32")

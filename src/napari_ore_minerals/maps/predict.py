@@ -19,7 +19,6 @@ from napari_ore_minerals.maps.mineral_map import Answers, EvidenceSum, MineralMa
 from napari_ore_minerals.maps.records import ClassifyOptions, ModelRecord, PictureRecord, RunRecord
 from napari_ore_minerals.models.classifier import BatchSize, Classifier, Evidence
 from napari_ore_minerals.models.gpu_faults import device_failed, out_of_memory, without_gpu
-from napari_ore_minerals.models.on_cpu import on_cpu
 from napari_ore_minerals.progress import Progress, Steps, run
 
 if TYPE_CHECKING:
@@ -178,10 +177,6 @@ class Task:
             begun = time.perf_counter()
             try:
                 evidence = self._evidence(rest.pixels[:count])
-            except NotImplementedError as error:
-                self.classifier = on_cpu(self.classifier, error)
-                self._told.append(self.classifier.notices[-1])
-                continue
             except RuntimeError as error:
                 if not (out_of_memory(error) or device_failed(error)):
                     raise

@@ -20,6 +20,7 @@ from napari_ore_minerals.errors import DeviceError, ModelError, OptionError
 
 from .cam import ExplainMethod, class_maps, classifier_layer, evidence_of, explain, feature_map
 from .devices import Device, DeviceName, Precision, choose_device, choose_precision
+from .gpu_faults import out_of_memory
 from .store import load_network
 
 if TYPE_CHECKING:
@@ -124,7 +125,9 @@ class Classifier:
         self.notices: list[str] = [notice] if notice else []
         try:
             self.network = _ready(network).to(self.device.torch_device)
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
             raise DeviceError(
                 f"{self.device.title} has too little free memory for {card.architecture}; choose the device 'cpu'"
             ) from error

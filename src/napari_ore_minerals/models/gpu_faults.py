@@ -1,4 +1,4 @@
-"""Devices that have too little memory or fail, each of which says it in its own words; and the way out: the CPU."""
+"""Devices that lack memory or an operation, or fail, each in its own words; and the way out: the CPU."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def device_failed(error: BaseException) -> bool:
-    """Whether an error says that a GPU failed or was lost; after some of them it gives nothing back."""
-    if isinstance(error, torch.AcceleratorError):
+    """Whether an error says that a GPU lacks an operation, as Apple's do some, that it failed, or was lost."""
+    if isinstance(error, torch.AcceleratorError | NotImplementedError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _FAILED)
 
 
 def without_gpu(classifier: Classifier, error: RuntimeError) -> Classifier:
-    """Copy a classifier to the CPU because its GPU failed, or has no room for a single tile.
+    """Copy a classifier to the CPU because its GPU failed, lacks an operation, or has no room for a single tile.
 
     No memory of the GPU is taken for it.
 
@@ -66,7 +66,9 @@ def without_gpu(classifier: Classifier, error: RuntimeError) -> Classifier:
     Raises
     ------
     DeviceError
-        If it is on the CPU already, or its weights cannot be had back from the GPU.
+        If the CPU has too little memory, or the weights cannot be had back from the GPU.
+    RuntimeError
+        The same one, if it was raised on the CPU.
     """
     device, card = classifier.device, classifier.card
     said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
@@ -85,9 +87,10 @@ def without_gpu(classifier: Classifier, error: RuntimeError) -> Classifier:
     except RuntimeError:
         raise DeviceError(f"{device.title} failed ({said}); try again, or choose the device 'cpu'") from error
     found = type(classifier)(card, network, device="cpu", precision="fp32")
-    found.notices.append(
-        f"{device.title} has too little free memory for a single tile of {card.architecture}: going on with the CPU"
-        if out_of_memory(error)
-        else f"{device.title} failed ({said}): going on with the CPU"
-    )
+    what = f"{device.title} failed ({said})"
+    if isinstance(error, NotImplementedError):
+        what = f"{device.title} cannot run this model ({said})"
+    elif out_of_memory(error):
+        what = f"{device.title} has too little free memory for a single tile of {card.architecture}"
+    found.notices.append(f"{what}: going on with the CPU")
     return found
