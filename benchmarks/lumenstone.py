@@ -2,6 +2,7 @@
 
     python benchmarks/lumenstone.py zero-shot [--model FOLDER] [--into-card]
     python benchmarks/lumenstone.py learn [--most PHOTOGRAPHS] [--seeds DRAWS] [--only-kept]
+        [--fine-tune CELLS] [--only-fine-tune] [--half reporting]
     python benchmarks/lumenstone.py areas [--most PHOTOGRAPHS]
     python benchmarks/lumenstone.py train [--quick] [--seen TILES] [--spread TILES] [--only ROWS]
         [--kept FOLDER]
