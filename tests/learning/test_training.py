@@ -171,6 +171,14 @@ def test_the_paper_preset():
     }
 
 
+def test_the_fast_preset_has_what_was_measured_to_be_worth_it():
+    """AdamW, warm-up, cosine, label smoothing and balance; not what lost accuracy in five rounds (docs/train.md)."""
+    fast = TrainOptions.preset("fast")
+    assert (fast.optimizer, fast.schedule, fast.balanced) == ("adamw", "cosine", True)
+    assert min(fast.weight_decay, fast.warm_up, fast.label_smoothing) > 0.0
+    assert (fast.patience, fast.averaging, fast.layer_decay) == (0, 0.0, 1.0)
+
+
 def test_adam_is_adam_and_remembers_as_the_paper_has_it(network):
     for preset, kind in (("paper", torch.optim.Adam), ("fast", torch.optim.AdamW)):
         optimizer = optimizer_of(network, TrainOptions.preset(preset))
