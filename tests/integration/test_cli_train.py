@@ -87,7 +87,7 @@ def trained(ores: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_dataset_becomes_a_model(ores, trained, capsys):
     assert len(pd.read_csv(trained / "epochs.csv")) == 2
     facts = json.loads((trained / "run.json").read_text())
-    assert facts["options"]["averaging"] == 0.99, "what no flag sets is left to the preset"
+    assert facts["options"]["label_smoothing"] == 0.1, "what no flag sets is left to the preset"
     assert facts["command"].startswith("ore-minerals train ores --out RUN --architecture ore_swin_micro")
     card, _ = load_network(trained / "model")
     assert {mineral.name for mineral in card.minerals} == set(COLOURS)
