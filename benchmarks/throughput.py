@@ -231,12 +231,16 @@ def measure(arguments: argparse.Namespace, folder: Path) -> bool:
     loading, first = first_tiles(picture, model)
     print(f"{card.name}, {card.architecture}; {picture.name}; best batch of the bare network: {batch}")
     print(f"loading the model {loading:.2f} s; from opening the picture to the first tiles {first:.2f} s")
+    first_picture = Rates()  # which also finds the batch size, for all that follow
+    first_picture.time(lambda: to_map(picture, classifier))
+    tiles = classify(Micrograph.open(picture), classifier).run.tiles
     rates = {name: Rates() for name in ("bare", "classify", "with result", "script")}
     for _ in range(arguments.rounds):
-        rates["bare"].time(lambda: bare(classifier, batch, max(2, 64 // batch)))
         rates["classify"].time(lambda: to_map(picture, classifier))
+        rates["bare"].time(lambda: bare(classifier, batch, tiles // batch))
         rates["script"].time(lambda: script(network, picture, card, arguments.script_tiles))
         rates["with result"].time(lambda: to_map(picture, classifier, folder / "result.oremap"))
+    print(f"the first picture, while the batch size is found: {first_picture.clock[0]:.2f} tiles/s")
     for name, figures in rates.items():
         print(f"{name:12}{figures}")
     return report(rates, classifier.precision)

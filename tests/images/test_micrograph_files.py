@@ -19,6 +19,7 @@ from PIL import Image
 from napari_ore_minerals.errors import OptionError, PictureError
 from napari_ore_minerals.images import blocks, raw_rows
 from napari_ore_minerals.images.micrograph import Micrograph, ReadOptions, Window
+from napari_ore_minerals.images.photographs import SMALL_JPEG_BYTES
 
 RNG = np.random.default_rng(20261123)
 COLOUR = RNG.integers(0, 256, (150, 210, 3), dtype=np.uint8)
@@ -497,3 +498,28 @@ def test_plane_in_another_file_that_is_missing(tmp_path: Path) -> None:
     np.testing.assert_array_equal(first.read().rgb[..., 0], planes[0])
     with pytest.raises(PictureError, match="another file"):
         Micrograph.open(tmp_path / "a.ome.tif", options=ReadOptions(plane=1))
+
+
+@pytest.mark.parametrize("subsampling", [0, 2])
+def test_a_large_jpeg_has_the_pixels_that_pillow_decodes(tmp_path: Path, subsampling: int) -> None:
+    random = np.random.default_rng(0)
+    noise = random.integers(0, 255, (600, 800, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.jpg", quality=92, subsampling=subsampling)
+    assert (tmp_path / "a.jpg").stat().st_size > SMALL_JPEG_BYTES
+    np.testing.assert_array_equal(
+        Micrograph.open(tmp_path / "a.jpg").read().rgb, np.asarray(Image.open(tmp_path / "a.jpg"))
+    )
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.999])
+def test_a_large_jpeg_that_is_cut_off_is_refused(tmp_path: Path, share: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (600, 800, 3), dtype=np.uint8)
+    preview = Image.fromarray(noise[:100, :100])
+    preview.save(tmp_path / "preview.jpg")
+    exif = Image.Exif()
+    exif[0x9286] = (tmp_path / "preview.jpg").read_bytes()
+    Image.fromarray(noise).save(tmp_path / "a.jpg", quality=92, exif=exif)
+    whole = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(PictureError, match="damaged picture"):
+        Micrograph.open(tmp_path / "a.jpg")

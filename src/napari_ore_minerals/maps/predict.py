@@ -169,8 +169,9 @@ class Task:
 
     def predict(self, tiles: TileBatch) -> Generator[tuple[TileBatch, Evidence | None]]:
         """Forward passes over tiles that have data, in smaller batches when memory runs out."""
-        rest = tiles.pick(tiles.finite)
+        rest = tiles
         if not tiles.finite.all():
+            rest = tiles.pick(tiles.finite)
             yield tiles.pick(~tiles.finite), None
         while len(rest.rows):
             count = min(self.batch.size, len(rest.rows))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_ore_minerals.maps.records import ClassifyOptions
     from napari_ore_minerals.models.classifier import Classifier, Evidence
 
-CPU_BATCH, OTHER_BATCH = 16, 128  # fixed, since the last bits of an answer depend on the batch
+CPU_BATCH, OTHER_BATCH = 8, 128  # fixed, since the last bits of an answer depend on the batch
 FEWEST_PARTS = 3  # smaller pictures are done before a kill would matter
 _SOFTWARE = ("napari-ore-minerals", "torch", "timm", "numpy")
 
