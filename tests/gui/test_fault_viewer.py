@@ -111,8 +111,7 @@ def test_sliders_are_moved_and_slicing_is_asynchronous(
         viewer.dims.set_current_step(0, step)
         viewer.dims.ndisplay = ndisplay
         qtbot.wait(20)
-    with qtbot.waitSignal(dock.session.finished, timeout=LONG):
-        pass
+    qtbot.waitUntil(lambda: not dock.session.busy, timeout=LONG)  # it may have ended while the sliders moved
     labels = viewer.layers["PS-07 minerals"]
     assert labels.metadata[MAP_KEY].run.complete
     np.testing.assert_allclose(labels.data_to_world((0, 0, 0))[0], 1, err_msg="the plane of the click")

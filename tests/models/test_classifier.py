@@ -14,7 +14,8 @@ import torch
 from napari_ore_minerals.errors import DeviceError, ModelError, OptionError
 from napari_ore_minerals.models import classifier as classifier_module
 from napari_ore_minerals.models import devices
-from napari_ore_minerals.models.classifier import BatchSize, Classifier, bundled
+from napari_ore_minerals.models.batch_size import BatchSize
+from napari_ore_minerals.models.classifier import Classifier, bundled
 from napari_ore_minerals.models.devices import choose_device, choose_precision
 from napari_ore_minerals.widgets.short_batches import ShortBatches, WaitedForClassifier
 

@@ -17,7 +17,8 @@ from napari_ore_minerals.images.tiles import TileGrid
 from napari_ore_minerals.maps.checks import PictureCheck, check_chunks, check_map, check_scale
 from napari_ore_minerals.maps.mineral_map import Answers, EvidenceSum, MineralMap, joined_rows, label_cells
 from napari_ore_minerals.maps.records import ClassifyOptions, ModelRecord, PictureRecord, RunRecord
-from napari_ore_minerals.models.classifier import BatchSize, Classifier, Evidence
+from napari_ore_minerals.models.batch_size import BatchSize
+from napari_ore_minerals.models.classifier import Classifier, Evidence
 from napari_ore_minerals.models.gpu_faults import device_failed, out_of_memory, without_gpu
 from napari_ore_minerals.progress import Progress, Steps, run
 

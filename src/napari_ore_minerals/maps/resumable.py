@@ -17,7 +17,7 @@ from napari_ore_minerals.images.tile_reader import TileBatch, TileReader
 from napari_ore_minerals.maps.checks import PictureCheck
 from napari_ore_minerals.maps.parts import PART_TILES, Part, PartFolder
 from napari_ore_minerals.maps.predict import Task, plan
-from napari_ore_minerals.models.classifier import BatchSize
+from napari_ore_minerals.models.batch_size import BatchSize
 from napari_ore_minerals.progress import Progress, Steps
 
 if TYPE_CHECKING:

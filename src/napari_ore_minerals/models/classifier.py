@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -18,6 +17,7 @@ from torch import nn
 
 from napari_ore_minerals.errors import DeviceError, ModelError, OptionError
 
+from .batch_size import BatchSize
 from .cam import ExplainMethod, class_maps, classifier_layer, evidence_of, explain, feature_map
 from .devices import Device, DeviceName, Precision, choose_device, choose_precision
 from .gpu_faults import out_of_memory
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 BUNDLED = Path(__file__).parent / "bundled"
 AGREEMENT_TILES = 4
-TRIALS = 4  # of a batch size: the first one also pays for its set-up, and tiles are being read meanwhile
 LARGEST_DIFFERENCE = 0.1  # of probability, between bf16 and fp32; rounding alone gives about 0.01
 
 
@@ -57,41 +56,6 @@ def bundled() -> Path:
     if not folders:
         raise ModelError("no model is bundled with this installation; name a model folder")
     return folders[-1]
-
-
-@dataclass
-class BatchSize:
-    """Finds the fastest batch size while working, and halves it when memory runs out.
-
-    Sizes double while tiles per second grow by more than 5 %.
-    """
-
-    largest: int
-    size: int = 4
-    settled: bool = False
-    rates: dict[int, list[float]] = field(default_factory=dict)
-
-    def record(self, tiles: int, seconds: float) -> None:
-        """Take note that a batch of `tiles` took `seconds`."""
-        if self.settled or tiles < self.size:
-            return
-        self.rates.setdefault(self.size, []).append(tiles / max(seconds, 1e-9))
-        if len(self.rates[self.size]) < TRIALS:
-            return
-        best = max(self.rates, key=lambda size: max(self.rates[size]))
-        gained = max(self.rates[self.size]) > 1.05 * max(*self.rates.get(self.size // 2, [0.0]), 1e-09)
-        if gained and self.size * 2 <= self.largest:
-            self.size *= 2
-        else:
-            self.size, self.settled = best, True
-
-    def halve(self) -> bool:
-        """After running out of memory: use half the size from now on; False if it is 1 already."""
-        if self.size == 1:
-            return False
-        self.size //= 2
-        self.largest, self.settled = self.size, True
-        return True
 
 
 class Classifier:

@@ -87,10 +87,11 @@ def without_gpu(classifier: Classifier, error: RuntimeError) -> Classifier:
     except RuntimeError:
         raise DeviceError(f"{device.title} failed ({said}); try again, or choose the device 'cpu'") from error
     found = type(classifier)(card, network, device="cpu", precision="fp32")
-    what = f"{device.title} failed ({said})"
+    notice = f"{device.title} failed ({said}): going on with the CPU"
     if isinstance(error, NotImplementedError):
-        what = f"{device.title} cannot run this model ({said})"
+        notice = f"{device.title} cannot run this model ({said}): going on with the CPU"
     elif out_of_memory(error):
-        what = f"{device.title} has too little free memory for a single tile of {card.architecture}"
-    found.notices.append(f"{what}: going on with the CPU")
+        architecture = card.architecture
+        notice = f"{device.title} has too little free memory for a single tile of {architecture}: going on with the CPU"
+    found.notices.append(notice)
     return found

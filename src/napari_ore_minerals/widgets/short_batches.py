@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from napari_ore_minerals.models.classifier import BatchSize, Classifier
+from napari_ore_minerals.models.batch_size import BatchSize
+from napari_ore_minerals.models.classifier import Classifier
 
 LONGEST_S = 0.35
 
