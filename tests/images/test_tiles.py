@@ -206,3 +206,17 @@ def test_damage_in_the_picture_reaches_the_caller() -> None:
     micrograph = Micrograph(CountingSource(broken_after=3), "tall")
     with pytest.raises(PictureError, match="damaged"):
         read_all(micrograph, TileGrid.over(micrograph, tile_px=64), 32, 16)
+
+
+@given(side=st.integers(1, 70), more=st.integers(1, 150), count=st.integers(1, 8))
+@settings(deadline=None, max_examples=60)
+def test_tiles_that_are_shrunk_together_are_those_shrunk_alone(side: int, more: int, count: int) -> None:
+    tile = max(16, side + more)
+    rgb = np.random.default_rng(tile).integers(0, 256, (tile, tile * count, 3), dtype=np.uint8)
+    grid = TileGrid.over(Micrograph.from_array(rgb), tile_px=tile)
+    positions = np.array([(0, column) for column in range(count)])
+    with TileReader(Micrograph.from_array(rgb), grid, positions, input_px=side) as reader:
+        found = reader.take(count)
+    assert found is not None
+    alone = [resize_tile(rgb[:, tile * at : tile * (at + 1)], side) for at in range(count)]
+    np.testing.assert_array_equal(found.pixels, np.stack(alone))

@@ -148,12 +148,13 @@ class TileReader:
         top, left, tile, _ = grid.window(row, column)
         width = (count - 1) * grid.stride_px + tile
         rgb, finite = _reflected(self._micrograph, Window(top, left, tile, width))
-        pixels = np.empty((count, side, side, 3), np.uint8)
-        whole = np.ones(count, dtype=bool)
-        for number in range(count):
-            part = slice(number * grid.stride_px, number * grid.stride_px + tile)
-            pixels[number] = resize_tile(rgb[:, part], side)
-            whole[number] = finite is None or bool(finite[:, part].all())
+        parts = [slice(start, start + tile) for start in range(0, count * grid.stride_px, grid.stride_px)]
+        whole = np.array([finite is None or bool(finite[:, part].all()) for part in parts])
+        if grid.stride_px == tile > side:  # area means do not reach over the edges of tiles
+            strip = cv2.resize(rgb, (count * side, side), interpolation=cv2.INTER_AREA)
+            pixels = strip.reshape(side, count, side, 3).swapaxes(0, 1)
+        else:
+            pixels = np.stack([resize_tile(rgb[:, part], side) for part in parts])
         return TileBatch(np.full(count, row), np.arange(column, column + count), pixels, whole)
 
 
