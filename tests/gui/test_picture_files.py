@@ -16,6 +16,7 @@ from PIL import Image
 
 from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.images.pixels import PictureAnswers, ReadOptions
+from napari_ore_minerals.models.store import load_network, save_model
 from napari_ore_minerals.widgets.picture_files import facts_of, layer_of
 from napari_ore_minerals.widgets.pictures import picture_of
 
@@ -147,6 +148,26 @@ def test_the_dock_tells_what_it_assumes_and_takes_an_answer(
     viewer.layers.selection.active = viewer.layers["deep"]
     qtbot.waitUntil(lambda: "--bit-depth 14" in dock.command(), timeout=10 * SECONDS)
     assert field.text() == "", "answers belong to their picture"
+
+
+@pytest.mark.slow
+def test_the_scale_that_is_shown_is_that_of_the_finest_level(
+    make_napari_viewer: Any, add_dock: AddDock, micro_model: Path, tmp_path: Path
+) -> None:
+    card, network = load_network(micro_model)
+    coarse = save_model(tmp_path / "coarse", card.model_copy(update={"um_per_px": 2.0}), network)
+    viewer = make_napari_viewer()
+    dock = add_dock(viewer, tmp_path / "coarse")
+    fine = np.tile(COLOURS, (4, 4, 1))
+    levels = [fine, fine[::2, ::2], fine[::4, ::4]]
+    viewer.add_image(levels, rgb=True, multiscale=True, scale=(0.5, 0.5), units=("um", "um"), name="pyramid")
+    dock.replan()
+    assert dock.form.plan().picture.um_per_px == coarse.um_per_px, "the level of the model's scale is read"
+    assert dock.form.scale.value() == 0.5
+    dock.form.scale.setValue(1.0)
+    dock.replan()
+    assert dock.form.scale.value() == 1.0, "what is typed stays"
+    assert dock.form.plan().picture.um_per_px == 2.0
 
 
 @pytest.mark.slow

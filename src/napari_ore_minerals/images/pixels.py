@@ -171,9 +171,10 @@ class PictureAnswers(BaseModel):
 
     def salvaging(self) -> ReadOptions:
         """Return how to open the picture so that what is damaged in it is left out."""
-        return ReadOptions(
-            **{name: getattr(self, name) for name in PictureAnswers.model_fields}, salvage=True
-        )
+        return ReadOptions(**self._answered(), salvage=True)
+
+    def _answered(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in PictureAnswers.model_fields}
 
 
 class ReadOptions(PictureAnswers):
@@ -193,7 +194,7 @@ class ReadOptions(PictureAnswers):
     @property
     def answers(self) -> PictureAnswers:
         """What the user answered."""
-        return PictureAnswers(**{name: getattr(self, name) for name in PictureAnswers.model_fields})
+        return PictureAnswers(**self._answered())
 
 
 def sample_windows(height_px: int, width_px: int) -> Iterator[Window]:

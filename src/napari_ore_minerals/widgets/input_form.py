@@ -158,8 +158,7 @@ class InputForm(QWidget):  # type: ignore[misc]
             self.scale.setValue(0)
             self._source.setText("")
         else:
-            card = self.models.card
-            picture = self._picture(layer, None if card is None else card.um_per_px)
+            picture = self._picture(layer, None)  # the finest level, as the user gives its scale
             self.reading.show_picture(layer, picture)
             self.scale.setValue(picture.um_per_px or 0)
             self._source.setText(self._agreement(picture))
