@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -190,6 +191,33 @@ def test_a_process_that_dies_of_bf16_is_an_answer(monkeypatch: pytest.MonkeyPatc
     for damaged in ("[]", '{"a": "yes"}', '{"a": ["yes", "fast"]}'):
         (tmp_path / "cpu.json").write_text(damaged)
         assert devices.cpu_bf16() == devices.NO_BF16
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries decide for themselves")
+@pytest.mark.parametrize("variable", [None, "MALLOC_TRIM_THRESHOLD_"])
+def test_memory_that_is_freed_is_kept_for_the_next_layer(variable: str | None) -> None:
+    """Else each block is mapped anew, page by page; whoever has set glibc's variables is left alone."""
+    program = (
+        "import resource\n"
+        "from napari_ore_minerals.models.devices import prepare_process\n"
+        "prepare_process()\n"
+        "import numpy as np\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "np.ones(48 << 20, np.uint8)\n"
+        "begun = faults()\n"
+        "for _ in range(5): np.ones(48 << 20, np.uint8)\n"
+        "print(faults() - begun)\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in devices.MALLOC_VARIABLES}
+    if variable is not None:
+        environment[variable] = "131072"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    if variable is None:
+        assert int(done.stdout) < 100
+    else:
+        assert int(done.stdout) > 100
 
 
 def test_a_model_can_be_used_in_bf16_in_a_fresh_process(micro_model: Path) -> None:
