@@ -97,15 +97,12 @@ class OnAGpu(Classifier):
             raise error
         return super().predict(pixels, with_features=with_features)
 
-    def normalised(self, pixels: np.ndarray) -> torch.Tensor:
+    def _seen(self, pixels: np.ndarray) -> torch.Tensor:
         device, self.device = self.device, Device(torch.device("cpu"), "", "")
         try:
-            return super().normalised(pixels)
+            return super()._seen(pixels)
         finally:
             self.device = device
-
-    def _autocast(self, precision: str) -> torch.autocast:
-        return torch.autocast("cpu", enabled=False)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -270,7 +271,7 @@ class Task:
             missing_chunks=holes.missing,
             damaged_chunks=holes.damaged,
             notices=tuple(self.notices),
-            software={name: version(name) for name in ("napari-ore-minerals", "torch", "timm", "numpy")},
+            software=_software(),
         )
         return MineralMap(
             grid=self.grid,
@@ -291,3 +292,8 @@ class Task:
                 *(check_scale(micrograph, card) if self.options.tile_px is None else ()),
             ),
         )
+
+
+@cache
+def _software() -> dict[str, str]:
+    return {name: version(name) for name in ("napari-ore-minerals", "torch", "timm", "numpy")}

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 
 TRIALS = 4  # of a batch size: the first one also pays for its set-up, and tiles are being read meanwhile
 
+MUCH = 0.03
+
 
 @dataclass
 class BatchSize:
     """Finds the fastest batch size while working, and halves it when memory runs out.
 
-    Sizes double while tiles per second grow by more than 5 %.
+    Sizes double until one is slower than the fastest by more than `MUCH`; then the smallest is taken that is not.
     """
 
     largest: int
@@ -26,12 +28,12 @@ class BatchSize:
         self.rates.setdefault(self.size, []).append(tiles / max(seconds, 1e-9))
         if len(self.rates[self.size]) < TRIALS:
             return
-        best = max(self.rates, key=lambda size: max(self.rates[size]))
-        gained = max(self.rates[self.size]) > 1.05 * max(*self.rates.get(self.size // 2, [0.0]), 1e-09)
-        if gained and self.size * 2 <= self.largest:
+        rates = {size: max(found) for size, found in self.rates.items()}
+        enough = (1 - MUCH) * max(rates.values())
+        if rates[self.size] >= enough and self.size * 2 <= self.largest:
             self.size *= 2
         else:
-            self.size, self.settled = best, True
+            self.size, self.settled = min(size for size, rate in rates.items() if rate >= enough), True
 
     def halve(self) -> bool:
         """After running out of memory: use half the size from now on; False if it is 1 already."""

@@ -7,7 +7,7 @@ pictures or maps.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -21,6 +21,7 @@ from .batch_size import BatchSize
 from .cam import ExplainMethod, class_maps, classifier_layer, evidence_of, explain, feature_map
 from .devices import Device, DeviceName, Precision, choose_device, choose_precision
 from .gpu_faults import out_of_memory
+from .quick_swin import quick_swin
 from .store import load_network
 
 if TYPE_CHECKING:
@@ -102,9 +103,8 @@ class Classifier:
         )
         self._factor, self._shift = 1 / (255 * std), -mean / std
         self._batch: BatchSize | None = None
-        if self.precision == "bf16":
-            self._check_agreement()
-        _fuse_attention(self.network, wanted=self.precision == "fp32" or where.type != "cpu")
+        _fuse_attention(self.network)
+        self._prepare()
 
     @classmethod
     def load(
@@ -122,14 +122,25 @@ class Classifier:
         card, network = load_network(Path(folder) if folder is not None else bundled())
         return cls(card, network, device=device, precision=precision)
 
+    def replace_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Answer with other weights for the same network.
+
+        Parameters
+        ----------
+        weights
+            All tensors of the network by name.
+
+        Raises
+        ------
+        RuntimeError
+            If names or shapes do not fit.
+        """
+        self.network.load_state_dict(weights)
+        self._prepare()
+
     def normalised(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
         """Turn (n, s, s, 3) uint8 tiles into the (n, 3, s, s) float32 tensor that the network takes."""
-        side = self.card.input_px
-        if pixels.ndim != 4 or pixels.shape[1:] != (side, side, 3) or pixels.dtype != np.uint8:
-            raise OptionError(
-                f"tiles must be uint8 of shape (n, {side}, {side}, 3), not {pixels.dtype} {pixels.shape}"
-            )
-        tiles = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device.torch_device)
+        tiles = self._on_device(pixels)
         return tiles.permute(0, 3, 1, 2).float().mul_(self._factor).add_(self._shift)
 
     def predict(self, pixels: NDArray[np.uint8], *, with_features: bool = False) -> Evidence:
@@ -152,18 +163,16 @@ class Classifier:
         torch.OutOfMemoryError
             If the device is too small for n tiles; the caller may try fewer.
         """
-        with torch.inference_mode(), self._autocast(self.precision):
-            seen = feature_map(self.network, self.normalised(pixels))
+        with torch.inference_mode():
+            seen = self._seen(pixels)
             logits, maps = evidence_of(self.network, seen)
         features = seen.float().cpu().numpy() if with_features else None
         return Evidence(logits.float().cpu().numpy(), maps.float().cpu().numpy(), features)
 
     def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the last feature map, (n, h, w, d) float32, of (n, s, s, 3) uint8 tiles."""
-        with torch.inference_mode(), self._autocast(self.precision):
-            found: NDArray[np.float32] = (
-                feature_map(self.network, self.normalised(pixels)).float().cpu().numpy()
-            )
+        with torch.inference_mode():
+            found: NDArray[np.float32] = self._seen(pixels).float().cpu().numpy()
         return found
 
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -212,27 +221,40 @@ class Classifier:
             best = max(best, done / (time.perf_counter() - begun))
         return best
 
-    def _autocast(self, precision: str) -> torch.autocast:
-        return torch.autocast(
-            self.device.torch_device.type,
-            dtype=torch.bfloat16,
-            enabled=precision == "bf16",
-            cache_enabled=True,
-        )
-
-    def _check_agreement(self) -> None:
-        """Compare bf16 with fp32 on a few tiles and go back to fp32 where they differ."""
-        tiles = self.normalised(_trial_tiles(self.card.input_px))
+    def _prepare(self) -> None:
+        """Make what the precision needs, and go back to fp32 where bf16 answers differently."""
+        self._quick: nn.Module | None = None
+        if self.precision == "fp32":
+            return
+        tiles = _trial_tiles(self.card.input_px)
+        if self.device.torch_device.type == "cpu":
+            self._quick = quick_swin(self.network, self.card.mean, self.card.std, torch.from_numpy(tiles))
         with torch.inference_mode():
-            reference = class_maps(self.network, tiles)[0].cpu().numpy()
-            with self._autocast("bf16"):
-                quick = class_maps(self.network, tiles)[0].float().cpu().numpy()
-        difference = float(np.abs(self.probabilities(reference) - self.probabilities(quick)).max())
+            exact = class_maps(self.network, self.normalised(tiles))[0]
+            short = evidence_of(self.network, self._seen(tiles))[0]
+        exact_shares, short_shares = (self.probabilities(logits.cpu().numpy()) for logits in (exact, short))
+        difference = float(np.abs(exact_shares - short_shares).max())
         if not difference <= LARGEST_DIFFERENCE:
-            self.precision = "fp32"
+            self.precision, self._quick = "fp32", None
             self.notices.append(
                 f"bf16 and fp32 differ by {difference:.2f} in probability on trial tiles, so fp32 is used"
             )
+
+    def _seen(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
+        """Last feature map of (n, s, s, 3) uint8 tiles, in this classifier's precision."""
+        if self._quick is not None:
+            return feature_map(self._quick, self._on_device(pixels))
+        kind = self.device.torch_device.type
+        with torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bf16"):
+            return feature_map(self.network, self.normalised(pixels))
+
+    def _on_device(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
+        side = self.card.input_px
+        if pixels.ndim != 4 or pixels.shape[1:] != (side, side, 3) or pixels.dtype != np.uint8:
+            raise OptionError(
+                f"tiles must be uint8 of shape (n, {side}, {side}, 3), not {pixels.dtype} {pixels.shape}"
+            )
+        return torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device.torch_device)
 
 
 def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float32]:
@@ -243,15 +265,14 @@ def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np
     return shares
 
 
-def _fuse_attention(network: nn.Module, *, wanted: bool) -> None:
-    """Use torch's fused attention, which timm's Swin leaves off, or not; the same numbers up to rounding.
+def _fuse_attention(network: nn.Module) -> None:
+    """Use torch's fused attention, which timm's Swin leaves off; the same numbers up to rounding.
 
-    With it Swin-T is 1.2 and the compact Swin 1.5 times as fast on a CPU in fp32; in bf16 Swin-T, Swin-B and the
-    compact Swin are 1.1 times as fast without.
+    With it Swin-T is 1.2 and the compact Swin 1.5 times as fast on a CPU in fp32.
     """
     for module in network.modules():
         if hasattr(module, "fused_attn"):
-            module.fused_attn = wanted  # type: ignore[assignment]
+            module.fused_attn = True  # type: ignore[assignment]
 
 
 def _trial_tiles(side: int) -> NDArray[np.uint8]:
