@@ -6,7 +6,8 @@ rounds because other programs run on the same computer:
 bare       the network's forward pass alone, on a tensor that is ready, at its best batch size and in
            the precision that ``classify`` uses
 classify   from the file to the mineral map: opening, reading, resizing, class maps of all minerals
-script     what a user would write: Pillow, timm in fp32, batches of 16, pytorch-grad-cam for the top class
+script     what a user would write: Pillow, timm in fp32, batches of 16, pytorch-grad-cam for the top class;
+           in a process of its own, as this project prepares its process for speed
 
 The exit code is 1 if a target is missed.  Eight times the script is expected of bf16, which ``classify``
 takes on a CPU only where it was timed to be faster, and 2.5 times of fp32.
@@ -17,8 +18,10 @@ clock; both are printed.
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -30,8 +33,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from napari_ore_minerals.models.devices import cpu_bf16, prepare_process
+from napari_ore_minerals.models.devices import (
+    ISA_VARIABLE,
+    REPRODUCIBLE_VARIABLE,
+    cpu_bf16,
+    prepare_process,
+)
 
+AS_STARTED = dict(os.environ)
 prepare_process()
 
 import torch  # noqa: E402 - after prepare_process
@@ -41,7 +50,6 @@ from napari_ore_minerals.maps.files import write_result  # noqa: E402
 from napari_ore_minerals.maps.predict import classify, classify_steps  # noqa: E402
 from napari_ore_minerals.minerals import DEFAULT_MINERALS  # noqa: E402
 from napari_ore_minerals.models.architectures import ARCHITECTURES, build_network  # noqa: E402
-from napari_ore_minerals.models.cam import last_spatial_layer  # noqa: E402
 from napari_ore_minerals.models.card import ModelCard  # noqa: E402
 from napari_ore_minerals.models.classifier import Classifier, bundled  # noqa: E402
 from napari_ore_minerals.models.store import load_network, save_model  # noqa: E402
@@ -51,7 +59,6 @@ if TYPE_CHECKING:
 
 SHARE_OF_BARE = 0.85
 TIMES_SCRIPT_BF16, TIMES_SCRIPT_FP32 = 8.0, 2.5
-SCRIPT_BATCH = 16
 
 
 @dataclass
@@ -108,56 +115,54 @@ def a_model(folder: Path, architecture: str) -> Path:
     return folder
 
 
-def bare(classifier: Classifier, batch: int, batches: int) -> int:
-    """Forward passes on a tensor that is ready."""
-    side = classifier.card.input_px
-    device = next(classifier.network.parameters()).device
+def bare(network: nn.Module, classifier: Classifier, batch: int, batches: int) -> int:
+    """Forward passes of timm's network on a tensor that is ready."""
+    side, device = classifier.card.input_px, classifier.device.torch_device
     tiles = torch.rand(batch, 3, side, side, device=device)
     with (
         torch.inference_mode(),
         torch.autocast(device.type, torch.bfloat16, enabled=classifier.precision == "bf16"),
     ):
         for _ in range(batches):
-            classifier.network(tiles)
+            network(tiles)
     return batch * batches
 
 
-def best_batch(classifier: Classifier, sizes: tuple[int, ...] = (4, 8, 16, 32)) -> int:
+def best_batch(network: nn.Module, classifier: Classifier, sizes: tuple[int, ...] = (4, 8, 16, 32)) -> int:
     """Find the batch with which the bare network is fastest."""
     found = {size: Rates() for size in sizes}
     for _ in range(3):
         for size, rates in found.items():
-            rates.time(lambda size=size: bare(classifier, size, max(1, 16 // size)))  # type: ignore[misc]
+            rates.time(lambda size=size: bare(network, classifier, size, max(1, 16 // size)))  # type: ignore[misc]
     return max(found, key=lambda size: max(found[size].cpu))
 
 
-def script(network: nn.Module, picture: Path, card: ModelCard, most_tiles: int) -> int:
-    """What a user would write, for the first tiles of the picture."""
-    from pytorch_grad_cam import GradCAM
-    from torchvision import transforms
+class Script:
+    """The script of `throughput_script`, waiting in its own process, which has the user's own environment."""
 
-    rgb = Image.open(picture).convert("RGB")
-    prepare = transforms.Compose(
-        [
-            transforms.Resize((card.input_px, card.input_px)),
-            transforms.ToTensor(),
-            transforms.Normalize(card.mean, card.std),
-        ]
-    )
-    size = card.tile_px
-    corners = [(x, y) for y in range(0, rgb.height, size) for x in range(0, rgb.width, size)][:most_tiles]
-    swin = getattr(network, "output_fmt", "NCHW") == "NHWC"
-    turned = (lambda features: features.permute(0, 3, 1, 2)) if swin else None
-    answers, heatmaps = [], []
-    with GradCAM(network, [last_spatial_layer(network)], reshape_transform=turned) as cam:
-        for start in range(0, len(corners), SCRIPT_BATCH):
-            tiles = [
-                prepare(rgb.crop((x, y, x + size, y + size)))
-                for x, y in corners[start : start + SCRIPT_BATCH]
-            ]
-            heatmaps.append(cam(torch.stack(tiles), None))
-            answers.append(cam.outputs.softmax(dim=1).argmax(dim=1))
-    return len(corners)
+    def __init__(self, model: Path, picture: Path, tiles: int, threads: int | None) -> None:
+        own = (REPRODUCIBLE_VARIABLE, ISA_VARIABLE)
+        kept = {name: value for name, value in os.environ.items() if name not in own or name in AS_STARTED}
+        words = [str(model), str(picture), str(tiles), str(threads or 0)]
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("throughput_script.py")), *words],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=kept,
+        )  # fmt: skip
+
+    def run(self, rates: Rates) -> None:
+        """Run it once more, and note its speed."""
+        ask, answer = self.process.stdin, self.process.stdout
+        assert ask is not None
+        assert answer is not None
+        ask.write("go\n")
+        ask.flush()
+        tiles, clock, cpu = (float(word) for word in answer.readline().split())
+        rates.clock.append(tiles / clock)
+        rates.cpu.append(tiles / cpu)
+
+    def close(self) -> None:
+        """End its process."""
+        self.process.communicate()
 
 
 def to_map(picture: Path, classifier: Classifier, result: Path | None = None) -> int:
@@ -227,7 +232,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> bool:
     print(machine(classifier))
     network = load_network(model)[1]
     card = classifier.card
-    batch = best_batch(classifier)
+    batch = best_batch(network, classifier)
     loading, first = first_tiles(picture, model)
     print(f"{card.name}, {card.architecture}; {picture.name}; best batch of the bare network: {batch}")
     print(f"loading the model {loading:.2f} s; from opening the picture to the first tiles {first:.2f} s")
@@ -235,11 +240,14 @@ def measure(arguments: argparse.Namespace, folder: Path) -> bool:
     first_picture.time(lambda: to_map(picture, classifier))
     tiles = classify(Micrograph.open(picture), classifier).run.tiles
     rates = {name: Rates() for name in ("bare", "classify", "with result", "script")}
+    script = Script(model, picture, arguments.script_tiles, arguments.threads)
+    script.run(Rates())  # which loads what it needs
     for _ in range(arguments.rounds):
         rates["classify"].time(lambda: to_map(picture, classifier))
-        rates["bare"].time(lambda: bare(classifier, batch, tiles // batch))
-        rates["script"].time(lambda: script(network, picture, card, arguments.script_tiles))
+        rates["bare"].time(lambda: bare(network, classifier, batch, tiles // batch))
+        script.run(rates["script"])
         rates["with result"].time(lambda: to_map(picture, classifier, folder / "result.oremap"))
+    script.close()
     print(f"the first picture, while the batch size is found: {first_picture.clock[0]:.2f} tiles/s")
     for name, figures in rates.items():
         print(f"{name:12}{figures}")
