@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import cv2
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from napari_ore_minerals.errors import OptionError
-from napari_ore_minerals.maps.grain_colours import PATCH, REACH, ColourModel, Taught, pixel_values
+from napari_ore_minerals.maps.grain_colours import PATCH, REACH, ColourModel, Taught, calmness, pixel_values
 from napari_ore_minerals.maps.grain_places import PlaceShares, corrected_cells
 from napari_ore_minerals.maps.grain_windows import ReducedPicture
 from napari_ore_minerals.progress import Progress, Steps, run
@@ -34,6 +34,9 @@ LEAST_SHARE = 0.02  # of a mineral at any place: the map is never taken to be su
 LEAST_COLOUR = 0.001  # the same for colours
 PLACE_POWER = 0.7
 COMPANY_PX, COMPANY_POWER, LEAST_COMPANY = 12.0, 0.5, 0.01
+LEAST_GANGUE = (
+    0.1  # the same at any place and in any company: cracks and pits are everywhere, and too small for cells
+)
 SMOOTH_PX = 2.0
 LEARNT_PX, LEARNT_WINDOWS, LEARNT_STEP = 256, 48, 3
 COMPANY_REACH, SMOOTH_REACH = 36, 6
@@ -175,7 +178,8 @@ def grain_map_steps(
     learnt, blocks = list(_spread(picture)), list(picture.blocks(options.block_px))
     total = len(learnt) + len(blocks)
     codes = np.zeros(picture.shape, np.uint8)
-    samples, complete = [], True
+    samples: list[_Sample] = []
+    complete = True
     for done, window in enumerate(learnt):
         samples.append(_sampled(picture, places, window))
         if (yield Progress(done + 1, total, "blocks", "learning colours")):
@@ -213,21 +217,28 @@ def _spread(picture: ReducedPicture) -> Iterator[Window]:
     yield from (windows[number] for number in chosen)
 
 
-_Sample = tuple["NDArray[np.float32]", "NDArray[np.intp]", "NDArray[np.float32]"]
+class _Sample(NamedTuple):
+    """Some pixels of a window."""
+
+    values: NDArray[np.float32]
+    squares: NDArray[np.intp]
+    said: NDArray[np.float32]
+    weights: NDArray[np.float32]
 
 
 def _sampled(picture: ReducedPicture, places: PlaceShares, window: Window) -> _Sample:
-    """Values, squares and what the map says of some pixels of a window."""
+    """Values, squares and weights of some pixels of a window, and what the map says of their places."""
     rgb, finite, inner = picture.read(window, REACH)
-    values = pixel_values(rgb)[inner][1::LEARNT_STEP, 1::LEARNT_STEP]
+    some = (slice(1, None, LEARNT_STEP), slice(1, None, LEARNT_STEP))
+    values, weights = pixel_values(rgb)[inner][some], calmness(rgb)[inner][some]
     shares, known = places.of(window)
     rows, columns = (
-        np.arange(start, start + length)[1::LEARNT_STEP] // PATCH
+        np.arange(start, start + length)[some[0]] // PATCH
         for start, length in ((window.row, window.height), (window.column, window.width))
     )
     squares = rows[:, np.newaxis] * (picture.shape[1] // PATCH + 1) + columns
-    usable = (known & finite[inner])[1::LEARNT_STEP, 1::LEARNT_STEP]
-    return values[usable], squares[usable], shares[1::LEARNT_STEP, 1::LEARNT_STEP][usable]
+    usable = (known & finite[inner])[some]
+    return _Sample(values[usable], squares[usable], shares[some][usable], weights[usable])
 
 
 def _taught(picture: ReducedPicture, mineral_map: MineralMap, corrected: NDArray[np.uint8]) -> list[Taught]:
@@ -243,8 +254,8 @@ def _taught(picture: ReducedPicture, mineral_map: MineralMap, corrected: NDArray
 
 
 def _learnt(samples: list[_Sample], taught: list[Taught]) -> ColourModel | None:
-    values, squares, said = (np.concatenate(parts) for parts in zip(*samples, strict=True))
-    return ColourModel(values, squares, said, taught) if len(values) else None
+    values, squares, said, weights = (np.concatenate(parts) for parts in zip(*samples, strict=True))
+    return ColourModel(values, squares, said, weights, taught) if len(values) else None
 
 
 def _judged(
@@ -259,13 +270,19 @@ def _judged(
     shares, known = places.of(picture.grown(window, HALO))
     values = pixel_values(rgb)
     colour = model.probabilities(values.reshape(-1, values.shape[2])).reshape(shares.shape)
-    found = _normal((colour + LEAST_COLOUR) * (shares + LEAST_SHARE) ** PLACE_POWER)
+    anywhere, alone = (_least(places.minerals, ore) for ore in (LEAST_SHARE, LEAST_COMPANY))
+    found = _normal((colour + LEAST_COLOUR) * (shares + anywhere) ** PLACE_POWER)
     company = _blurred(found, COMPANY_PX, COMPANY_REACH)
-    found = _normal(found * (company + LEAST_COMPANY) ** COMPANY_POWER)
+    found = _normal(found * (company + alone) ** COMPANY_POWER)
     found = _blurred(found, SMOOTH_PX, SMOOTH_REACH)[inner]
     codes = np.array(places.minerals.codes, np.uint8)[found.argmax(axis=2)]
     sure = known[inner] & finite[inner] & (found.max(axis=2) >= min_confidence)
     return np.where(sure, codes, np.uint8(0))
+
+
+def _least(minerals: MineralTable, ore: float) -> NDArray[np.float32]:
+    """What each mineral is given at least, `ore` or `LEAST_GANGUE`."""
+    return np.array([LEAST_GANGUE if one.kind == "gangue" else ore for one in minerals], np.float32)
 
 
 def _normal(values: NDArray[np.float32]) -> NDArray[np.float32]:
