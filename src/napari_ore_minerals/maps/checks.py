@@ -35,8 +35,8 @@ class PictureCheck:
         self._pixels = self._saturated = self._tiles = self._dark = 0.0
 
     def add(self, pixels: NDArray[np.uint8]) -> None:
-        """Take note of (n, s, s, 3) uint8 tiles; every eighth row and column is looked at."""
-        seen = pixels[:, ::8, ::8]
+        """Take note of (n, s, s, 3) uint8 tiles; every fourth row and column is looked at."""
+        seen = pixels[:, ::4, ::4]
         self._pixels += seen.shape[0] * seen.shape[1] * seen.shape[2]
         self._saturated += int((seen >= WHITE).any(axis=-1).sum())
         self._tiles += len(seen)
