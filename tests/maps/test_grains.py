@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -198,3 +199,30 @@ def test_progress_tells_the_blocks_and_a_stop_keeps_what_is_done() -> None:
 def test_another_picture_is_refused() -> None:
     with pytest.raises(OptionError, match="301 x 373 pixels"):
         grain_map(told_of(discs()), Micrograph.from_array(np.zeros((300, 373, 3), np.uint8)))
+
+
+def test_soft_edges_are_no_third_mineral_and_take_nothing_from_the_gangue() -> None:
+    """Between pyrite and gangue a soft edge passes through all greys, a darker mineral's among them."""
+    truth = discs()
+    sharp = seen(truth, noise=0.0).astype(np.float32)
+    soft = cv2.GaussianBlur(sharp, (0, 0), 3.0) + np.random.default_rng(5).normal(0, 2, sharp.shape)
+    found = indices(grain_map(told_of(truth), Micrograph.from_array(np.clip(soft, 0, 255).astype(np.uint8))).codes)
+    small = truth[::2, ::2]
+    rim = cv2.dilate((small == 1).astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool) & (small == 2)
+    away = cv2.dilate((small == 0).astype(np.uint8), np.ones((21, 21), np.uint8)) == 0
+    assert (found[rim & away] == 0).mean() < 0.02
+    assert abs((found == 2).mean() - (small == 2).mean()) < 0.01
+
+
+@pytest.mark.parametrize("width_px", [6, 8])
+def test_cracks_that_are_too_thin_for_cells_are_gangue(width_px: int) -> None:
+    truth = np.full((HEIGHT, WIDTH), 1)
+    truth[:, :100] = 2  # where gangue is learnt
+    whole = truth.copy()
+    truth[140 : 140 + width_px, 130:] = 2
+    truth[:, 260 : 260 + width_px] = 2
+    picture = cv2.GaussianBlur(seen(truth), (0, 0), 1.5)
+    found = indices(grain_map(told_of(whole), Micrograph.from_array(picture)).codes)
+    cracks = (truth[::2, ::2] == 2) & (whole[::2, ::2] == 1)
+    assert (found[cracks] == 2).mean() > 0.6
+    assert (found[(truth[::2, ::2] == 1)] == 1).mean() > 0.98

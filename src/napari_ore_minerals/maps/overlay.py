@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_ore_minerals.minerals import MineralTable
 
 LONGEST_PX = 1600
+PNG_LEVEL = 4  # of a photograph in half the time of the usual 6, and 1 % more bytes
 OPACITY = 0.45
 DOTS_PER_INCH = 150
 LETTER_INCHES = 0.066  # width of a letter of 8 points
@@ -103,7 +104,7 @@ def write_overlay(mineral_map: MineralMap, path: Path, *, micrograph: Micrograph
         minerals=mineral_map.minerals,
         ground=None if micrograph is None else thumbnail(micrograph),
     )
-    drawn(sheet).save(path, "PNG")
+    drawn(sheet).save(path, "PNG", compress_level=PNG_LEVEL)
 
 
 def drawn(sheet: Sheet) -> Image.Image:
