@@ -26,6 +26,7 @@ from napari_ore_minerals.exports.formats import FORMATS, Format, export
 from napari_ore_minerals.exports.names import names_of, titles_of
 from napari_ore_minerals.exports.reporting import Reported, ReportOptions
 from napari_ore_minerals.exports.summing_up import summary_of
+from napari_ore_minerals.exports.together import facts_together
 from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.images.pixels import ReadOptions, Window
 from napari_ore_minerals.maps.files import read_result, write_result
@@ -273,6 +274,48 @@ def test_a_summary_shows_what_is_to_be_minded_of_its_pictures_and_of_pooling(res
     table = pd.read_csv(results / "out" / "summary-minerals.csv")
     assert table["notes"].iloc[-1].startswith("2 pictures say little")
     assert minded[-1] in html.escape(table["notes"][0])
+
+
+def test_pooled_rows_and_pages_say_where_they_come_from_also_where_pictures_differ(results: Path) -> None:
+    other = read_result(results / "PS-1.png.oremap")
+    labels = other.labels.copy()
+    labels[0, :3] = 3
+    model = other.model.model_copy(update={"name": "another", "weights_sha256": "2" * 64})
+    shutil.rmtree(results / "PS-1.png.oremap")
+    changed = replace(other, model=model, um_per_px=0.25, um_per_px_source="the file", labels=labels)
+    write_result(changed, results / "PS-1.png.oremap")
+    folders = [results / f"PS-{number}.png.oremap" for number in range(2)]
+    assert call("report", *folders, "--formats", "html,csv,xlsx", "--out", results / "out") == 0
+    assert call("areas", *folders, "--pool", "--out", results / "areas.csv") == 0
+    page = html.unescape((results / "out" / "summary-minerals.html").read_text(encoding="utf-8"))
+    about = pd.read_excel(results / "out" / "summary-minerals.xlsx", sheet_name="about").set_index("what")[
+        "is"
+    ]
+    cells = 2 * other.labels.size
+    for path in (results / "out" / "summary-minerals.csv", results / "areas.csv"):
+        table = pd.read_csv(path)
+        last = table[table["measured"] == "pooled"].iloc[-1]
+        assert last["model sha256"] == f"{'1' * 64} | {'2' * 64}"
+        assert "version 1" in last["model"]
+        assert "another version 1" in last["model"]
+        assert "0.25 um/px (the file)" in last["scale"]
+        assert last["corrections"] == f"3 of {cells} cells of 2 pictures given or confirmed by a user"
+        assert last["intervals from"] == "how 2 pictures differ"
+        for name in ("model", "model sha256", "scale", "corrections", "options"):
+            assert last[name] in page
+            assert about[name] == last[name]
+
+
+def test_what_differs_in_many_pictures_is_told_shortly() -> None:
+    measured = [measure(map_of(patches(1)))] * 8
+    told = [{"scale": f"{number} um/px", "picture": str(number), "program": "p"} for number in range(8)]
+    found = facts_together(told, measured)
+    assert found == {
+        "scale": " | ".join([*(f"{number} um/px" for number in range(5)), "and 3 more"]),
+        "program": "p",
+    }
+    assert facts_together(told[:1], measured[:1]) == told[0]
+    assert facts_together([], []) == {}
 
 
 def test_notes_of_many_pictures_are_short(results: Path) -> None:

@@ -115,6 +115,20 @@ def test_regions_and_checked_cells(results: Path, tmp_path: Path, capsys: pytest
         "all regions",
     ]
     assert "Olofsson et al. 2014" in printed
+    assert "Note: fewer than 2 cells mapped as" not in printed
+    table = tmp_path / "checked-areas.csv"
+    assert call("areas", one, "--checked", checked, "--out", table, "--json") == 0
+    rows, (told,) = pd.read_csv(table), json.loads(capsys.readouterr().out)["checked"]
+    rows = rows[rows["measured"] == "PS-07.tif, adjusted by checked cells"]
+    for column, key in (
+        ("fraction_by_cells", "fraction_by_cells"), ("fraction_adjusted_by_checked", "fraction_adjusted"),
+        ("checked_error", "error"), ("checked_low", "low"), ("checked_high", "high"),
+    ):  # fmt: skip
+        assert rows[column].tolist() == pytest.approx([row[key] for row in told])
+    assert rows["model sha256"].notna().all()
+    checked.write_text("mapped,true,cells\ngold,gold,9\ngold,gangue,1\ngangue,gangue,1\n")
+    assert call("areas", one, "--checked", checked) == 0
+    assert "Note: fewer than 2 cells mapped as gangue were checked" in capsys.readouterr().out
     assert call("areas", one, "--region", regions, "--pool") == 1
     assert "give one of the two" in capsys.readouterr().err
     assert call("areas", results, "--region", regions) == 1

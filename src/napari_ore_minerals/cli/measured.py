@@ -60,21 +60,44 @@ class Found:
 
 
 def table_of(found: Sequence[Found], pooled: pd.DataFrame | None) -> pd.DataFrame:
-    """All rows below each other with their facts in the last columns; pooled rows have what is the same for all."""
+    """All rows below each other with their facts in the last columns; pooled rows have those of all together."""
     import pandas as pd
 
     from napari_ore_minerals.exports.tables import long_table
+    from napari_ore_minerals.exports.together import facts_together
 
-    tables = [long_table(one.parts).assign(**one.facts) for one in found]
+    tables = []
+    for one in found:
+        tables += [long_table(one.parts).assign(**one.facts)]
+        tables += [] if one.checked is None else [_rows_of_checked(one.checked, one.facts)]
     if pooled is not None:
-        told = found[0].facts.items()
-        same = {name: text for name, text in told if all(one.facts.get(name) == text for one in found)}
-        tables.append(long_table([], pooled).assign(**same))
+        told = facts_together([one.facts for one in found], [part for one in found for part in one.parts])
+        tables.append(long_table([], pooled).assign(**told))
     return pd.concat(tables, ignore_index=True)
+
+
+def _rows_of_checked(checked: pd.DataFrame, facts: Mapping[str, str]) -> pd.DataFrame:
+    """Rows of the whole picture as adjusted by checked cells, in columns that say so."""
+    from napari_ore_minerals.maps.region_files import doubts_of_checked
+
+    table = checked.rename(
+        columns={
+            "checked": "checked_cells",
+            "fraction_adjusted": "fraction_adjusted_by_checked",
+            "error": "checked_error",
+            "low": "checked_low",
+            "high": "checked_high",
+        }
+    )
+    table.insert(0, "measured", f"{facts['picture']}, adjusted by checked cells")
+    notes = "; ".join(doubts_of_checked(checked))
+    return table.assign(notes=notes, **{name: text for name, text in facts.items() if name != "regions"})
 
 
 def print_found(found: Found) -> None:
     """Print the tables of a result."""
+    from napari_ore_minerals.maps.region_files import doubts_of_checked
+
     for part in found.parts:
         print(f"\n{part.name}")
         print(_shown(part.table).to_string(index=False))
@@ -86,7 +109,10 @@ def print_found(found: Found) -> None:
             print(f"Note: {warning}")
     if found.checked is not None:
         print("\nAdjusted by the cells that were checked (Olofsson et al. 2014)")
-        print(found.checked.to_string(index=False, float_format="{:.4f}".format))
+        shown = found.checked.drop(columns=["code", "symbol", "kind"])
+        print(shown.to_string(index=False, float_format="{:.4f}".format, na_rep=""))
+        for doubt in doubts_of_checked(found.checked):
+            print(f"Note: {doubt}")
 
 
 def print_pooled(pooled: pd.DataFrame, pictures: int) -> None:

@@ -29,7 +29,7 @@ class Summary:
     table : pandas.DataFrame
         Rows of each picture, told by the column ``measured``, pooled rows last.
     facts : dict of str
-        That are the same for all pictures.
+        Of all pictures together, see `exports.together`.
     notes : tuple of str
         What the reader should mind.
     links : mapping of str to sequence of Path
@@ -89,7 +89,7 @@ def summary_page(summary: Summary, folder: Path) -> str:
         paragraph(summary.facts.get("program", PROGRAM), "faint"),
         *(paragraph(f"Mind: {note}.", "note") for note in summary.notes),
         section_markup("How much of each mineral", table_markup(["picture", *minerals], rows, caption)),
-        section_markup("The same for all pictures", table_markup(["", ""], facts, "", texts=2)),
+        section_markup("Where this comes from", table_markup(["", ""], facts, "", texts=2)),
     ]
     return page(f"Minerals of {len(summary.links)} pictures", body)
 

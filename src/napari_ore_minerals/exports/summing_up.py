@@ -14,6 +14,7 @@ from napari_ore_minerals.exports import made_of
 from napari_ore_minerals.exports.names import ENDING, SUMMARY
 from napari_ore_minerals.exports.summary import Summary, write_summary
 from napari_ore_minerals.exports.tables import long_table
+from napari_ore_minerals.exports.together import facts_together
 from napari_ore_minerals.maps.pooling import FEW_PICTURES, pool
 
 if TYPE_CHECKING:
@@ -65,24 +66,26 @@ def _free(path: Path) -> Path:
 
 
 def summary_of(reported: Sequence[Reported]) -> Summary:
-    """Rows of each picture with its facts, pooled rows last with what is the same for all."""
+    """Rows of each picture with its facts, pooled rows last with those of all together."""
     done = [one for one in reported if one.measured is not None]
     measured = [one.measured for one in done if one.measured is not None]
     notes = [*(f"{one.folder.name}: {one.problem}" for one in reported if one.problem), *_notes(done)]
     parts = [long_table([found]).assign(**one.facts) for one, found in zip(done, measured, strict=True)]
-    first = done[0].facts if done else {}
-    same = {name: text for name, text in first.items() if all(one.facts.get(name) == text for one in done)}
+    pooled = None
     try:
-        few = [FEW.format(len(done))] if 1 < len(done) < FEW_PICTURES else []
-        parts.append(long_table([], pool(measured)).assign(notes="; ".join(few), **same))
-        notes += few
+        pooled = pool(measured)
     except OptionError as error:
         notes.append(f"the pictures were not pooled: {error}")
+    together = facts_together([one.facts for one in done], measured, pooled=pooled is not None)
+    if pooled is not None:
+        few = [FEW.format(len(done))] if 1 < len(done) < FEW_PICTURES else []
+        parts.append(long_table([], pooled).assign(notes="; ".join(few), **together))
+        notes += few
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"measured": []})
     links = {found.name: one.files for one, found in zip(done, measured, strict=True)}
     parts_of = [f"{found.name} {one.facts.get('made of')}" for one, found in zip(done, measured, strict=True)]
     told = {SUMMARY_OF: made_of.mark(made_of.SUMMARY, [*parts_of, *notes])}
-    return Summary(table.assign(**told), same | told, tuple(notes), links)
+    return Summary(table.assign(**told), together | told, tuple(notes), links)
 
 
 def _notes(done: Sequence[Reported]) -> Iterator[str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_ore_minerals.maps.mineral_map import MineralMap
 
 MOST_REGIONS = 1000
+FEWEST_CHECKED = 2  # of a mapped class, for a variance
 _AREAS = ("polygon", "rectangle", "ellipse")
 _CORNERS = 72
 _SHAPES = ["index", "shape-type", "vertex-index"]
@@ -67,8 +68,8 @@ def measure_checked(mineral_map: MineralMap, path: Path) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        mineral, checked (cells), fraction_by_cells, fraction_adjusted, error (standard error), low, high; see
-        `maps.adjusting.olofsson`.
+        code, mineral, symbol, kind, checked (cells mapped as it), fraction_by_cells, fraction_adjusted, error (standard
+        error), low, high; see `maps.adjusting.olofsson`.
 
     Raises
     ------
@@ -93,7 +94,10 @@ def measure_checked(mineral_map: MineralMap, path: Path) -> pd.DataFrame:
     found, errors = olofsson(mapped_shares, counts)
     return pd.DataFrame(
         {
-            "mineral": [mineral.name for mineral in minerals],
+            **{
+                name: [getattr(mineral, name) for mineral in minerals]
+                for name in ("code", "name", "symbol", "kind")
+            },
             "checked": counts.sum(axis=1),
             "fraction_by_cells": mapped_shares,
             "fraction_adjusted": found,
@@ -101,7 +105,19 @@ def measure_checked(mineral_map: MineralMap, path: Path) -> pd.DataFrame:
             "low": np.clip(found - 1.96 * errors, 0, 1),
             "high": np.clip(found + 1.96 * errors, 0, 1),
         }
+    ).rename(columns={"name": "mineral"})
+
+
+def doubts_of_checked(table: pd.DataFrame) -> tuple[str, ...]:
+    """What keeps the figures of `measure_checked` from having errors: mapped minerals of which too few were checked."""
+    few = table.loc[(table["fraction_by_cells"] > 0) & (table["checked"] < FEWEST_CHECKED), "mineral"]
+    if few.empty:
+        return ()
+    told = (
+        f"fewer than {FEWEST_CHECKED} cells mapped as {', '.join(few)} were checked: there are no intervals, and where "
+        "none was checked the map is taken as right; check some cells of each"
     )
+    return (told,)
 
 
 def _shapes(mineral_map: MineralMap, path: Path) -> dict[str, NDArray[np.float64]]:
