@@ -33,12 +33,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from napari_ore_minerals.models.devices import (
-    ISA_VARIABLE,
-    REPRODUCIBLE_VARIABLE,
-    cpu_bf16,
-    prepare_process,
-)
+from napari_ore_minerals.models.devices import cpu_bf16, prepare_process
 
 AS_STARTED = dict(os.environ)
 prepare_process()
@@ -141,12 +136,10 @@ class Script:
     """The script of `throughput_script`, waiting in its own process, which has the user's own environment."""
 
     def __init__(self, model: Path, picture: Path, tiles: int, threads: int | None) -> None:
-        own = (REPRODUCIBLE_VARIABLE, ISA_VARIABLE)
-        kept = {name: value for name, value in os.environ.items() if name not in own or name in AS_STARTED}
         words = [str(model), str(picture), str(tiles), str(threads or 0)]
         self.process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("throughput_script.py")), *words],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=kept,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=AS_STARTED,
         )  # fmt: skip
 
     def run(self, rates: Rates) -> None:

@@ -206,7 +206,9 @@ def test_soft_edges_are_no_third_mineral_and_take_nothing_from_the_gangue() -> N
     truth = discs()
     sharp = seen(truth, noise=0.0).astype(np.float32)
     soft = cv2.GaussianBlur(sharp, (0, 0), 3.0) + np.random.default_rng(5).normal(0, 2, sharp.shape)
-    found = indices(grain_map(told_of(truth), Micrograph.from_array(np.clip(soft, 0, 255).astype(np.uint8))).codes)
+    found = indices(
+        grain_map(told_of(truth), Micrograph.from_array(np.clip(soft, 0, 255).astype(np.uint8))).codes
+    )
     small = truth[::2, ::2]
     rim = cv2.dilate((small == 1).astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool) & (small == 2)
     away = cv2.dilate((small == 0).astype(np.uint8), np.ones((21, 21), np.uint8)) == 0

@@ -193,6 +193,21 @@ def test_a_process_that_dies_of_bf16_is_an_answer(monkeypatch: pytest.MonkeyPatc
         assert devices.cpu_bf16() == devices.NO_BF16
 
 
+def test_threads_wait_asleep_unless_the_user_chose(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in devices.WAITING_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    devices.prepare_process()
+    assert "GOMP_SPINCOUNT" not in os.environ
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    devices.prepare_process()
+    assert os.environ["GOMP_SPINCOUNT"] == "7"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    devices.prepare_process()
+    assert os.environ["GOMP_SPINCOUNT"] == devices.SPINS
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries decide for themselves")
 @pytest.mark.parametrize("variable", [None, "MALLOC_TRIM_THRESHOLD_"])
 def test_memory_that_is_freed_is_kept_for_the_next_layer(variable: str | None) -> None:

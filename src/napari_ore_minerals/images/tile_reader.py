@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_ore_minerals.images.micrograph import Micrograph
     from napari_ore_minerals.images.tiles import TileGrid
 
+LITTLE = 1.25
 RUN_TILES = 8  # as many neighbouring tiles of a row are read as one window,
 RUN_PX = 2**21  # unless it would have more pixels than this
 ALONE_PX = 2**23  # windows as large as this are read one at a time
@@ -63,12 +64,20 @@ class TileBatch(NamedTuple):
 
 
 def resize_tile(rgb: NDArray[np.uint8], input_px: int) -> NDArray[np.uint8]:
-    """Resize a square (t, t, 3) tile to (input_px, input_px, 3): area mean to shrink, bilinear to enlarge."""
+    """Resize a square (t, t, 3) tile to (input_px, input_px, 3): area mean to shrink, bilinear to enlarge.
+
+    Where it shrinks little, two neighbours make a pixel either way, and bilinear takes a fifth of the time.
+    """
     if rgb.shape[0] == input_px:
         return rgb
-    method = cv2.INTER_AREA if rgb.shape[0] > input_px else cv2.INTER_LINEAR
-    resized: NDArray[np.uint8] = cv2.resize(rgb, (input_px, input_px), interpolation=method)
+    resized: NDArray[np.uint8] = cv2.resize(
+        rgb, (input_px, input_px), interpolation=_method(rgb.shape[0], input_px)
+    )
     return resized
+
+
+def _method(tile_px: int, input_px: int) -> int:
+    return cv2.INTER_AREA if tile_px > LITTLE * input_px else cv2.INTER_LINEAR
 
 
 def run_tiles(grid: TileGrid) -> int:
@@ -150,8 +159,8 @@ class TileReader:
         rgb, finite = _reflected(self._micrograph, Window(top, left, tile, width))
         parts = [slice(start, start + tile) for start in range(0, count * grid.stride_px, grid.stride_px)]
         whole = np.array([finite is None or bool(finite[:, part].all()) for part in parts])
-        if grid.stride_px == tile > side:  # area means do not reach over the edges of tiles
-            strip = cv2.resize(rgb, (count * side, side), interpolation=cv2.INTER_AREA)
+        if grid.stride_px == tile > side:  # what shrinks does not reach over the edges of tiles
+            strip = cv2.resize(rgb, (count * side, side), interpolation=_method(tile, side))
             pixels = strip.reshape(side, count, side, 3).swapaxes(0, 1)
         else:
             pixels = np.stack([resize_tile(rgb[:, part], side) for part in parts])

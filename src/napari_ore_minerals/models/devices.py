@@ -47,6 +47,8 @@ WORTH_IT = 1.2
 REPRODUCIBLE_VARIABLE, REPRODUCIBLE = "MKL_CBWR", "AUTO,STRICT"  # the same sums for any number of threads
 ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
 ISA_WITHOUT_AMX = "AVX512_CORE_BF16"
+WAITING_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+SPINS = "3000"  # some microseconds
 MALLOC_VARIABLES = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 KEPT_BYTES = 256 << 20
@@ -165,12 +167,16 @@ def _cpu_precision(precision: Precision) -> tuple[Literal["fp32", "bf16"], str]:
 
 
 def prepare_process() -> None:
-    """Make results independent of the number of threads, keep memory, and keep oneDNN from an AMX that fails.
+    """Make results independent of the number of threads, and torch quick on a computer that does other things too.
 
-    To be called before the first use of torch. Changes only this process, and only where the user did not set
-    the variables.
+    To be called before torch is imported. Changes only this process and those that it starts, and only where the
+    user did not set the variables: sums in one order, freed memory is kept, threads that wait for each other soon
+    sleep (by default they turn in circles for milliseconds, which where another program has a core takes several
+    times as long), and oneDNN is kept from an AMX that fails.
     """
     os.environ.setdefault(REPRODUCIBLE_VARIABLE, REPRODUCIBLE)
+    if not any(name in os.environ for name in WAITING_VARIABLES):
+        os.environ["GOMP_SPINCOUNT"] = SPINS
     if not any(name in os.environ for name in MALLOC_VARIABLES):
         _keep_memory()
     if ISA_VARIABLE not in os.environ and cpu_bf16().works == "without AMX":
