@@ -15,7 +15,9 @@ import pandas as pd
 import pytest
 from export_support import FORMULAS, shown_of, shown_of_planes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 from napari_ore_minerals.errors import ResultError
@@ -25,6 +27,7 @@ from napari_ore_minerals.exports.formats import export
 from napari_ore_minerals.exports.grain_plots import draw_liberation, draw_sizes, draw_touching
 from napari_ore_minerals.exports.method import citations, method
 from napari_ore_minerals.exports.shown import Shown, facts
+from napari_ore_minerals.exports.small_print import broken
 from napari_ore_minerals.maps.adjusting import Reference
 from napari_ore_minerals.maps.grain_tables import grain_tables
 from napari_ore_minerals.maps.measuring import Asked, measure, measure_regions
@@ -56,30 +59,77 @@ def test_the_legend_is_as_wide_as_its_longest_line() -> None:
     assert sheet_of(long, None).width > sheet_of(short, None).width + 200
 
 
-@pytest.mark.parametrize("notes", [0, 40])
-def test_nothing_is_lost_on_the_pages_of_a_pdf(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, notes: int
-) -> None:
-    written: list[str] = []
-    monkeypatch.setattr(sheets, "_write", lambda _figure, lines, _top: written.extend(lines))
+@pytest.fixture
+def printed(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """Pages as they are written to PDF files."""
+    pages: list[Figure] = []
+    write = PdfPages.savefig
+
+    def keep(file: PdfPages, figure: Figure) -> None:
+        pages.append(figure)
+        write(file, figure)
+
+    monkeypatch.setattr(PdfPages, "savefig", keep)
+    return pages
+
+
+def plots(page: Figure) -> list[str]:
+    return [axes.get_title(loc="left") for axes in page.axes if axes.get_title(loc="left")]
+
+
+@pytest.mark.parametrize("notes", [0, 60])
+def test_nothing_is_lost_on_the_pages_of_a_pdf(tmp_path: Path, printed: list[Figure], notes: int) -> None:
     shown = replace(
         shown_of(), doubts=tuple(f"mind number {number}, {'again ' * 12}" for number in range(notes))
     )
-    content = export(shown, tmp_path / "a.pdf").read_bytes()
-    text = " ".join(written)
+    export(shown, tmp_path / "a.pdf")
+    text = "".join(line.get_text() for page in printed for line in page.texts).replace(" ", "")
     for told in sheets.paragraphs(shown):
-        assert " ".join(told.split()).replace("- ", "-") in text.replace("- ", "-")
+        assert "".join(told.split()) in text
     for name, fact in facts(shown).items():
-        assert f"{name}: {' '.join(fact.split())}".replace("- ", "-") in text.replace("- ", "-")
+        assert "".join(f"{name}:{fact}".split()) in text
     assert all(source in " ".join(sheets.paragraphs(shown)) for source in citations(shown))
-    assert content.count(b"/Type /Page ") + content.count(b"/Type /Page\n") <= (3 if notes else 2)
+    assert len(printed) == (2 if notes else 1)
+    assert plots(printed[0]) == ["sizes of grains, by area", "who touches whom, %", "liberation, by area"]
+    for page in printed:
+        canvas = FigureCanvasAgg(page)
+        canvas.draw()
+        lines = [line.get_window_extent() for line in page.texts]
+        drawn = [axes.get_tightbbox() for axes in page.axes]
+        assert all(box.x0 >= 0 and box.y0 >= 0 and box.x1 <= page.bbox.x1 for box in (*lines, *drawn))
+        for number, box in enumerate(lines):
+            others = (*lines[number + 1 :], *drawn)
+            inner = Bbox([[box.x0 + 1, box.y0 + 1], [box.x1 - 1, box.y1 - 1]])
+            assert not any(inner.overlaps(other) for other in others), page.texts[number].get_text()
 
 
-def test_lines_have_the_room_that_there_is() -> None:
-    room = [20, 20, 20, 30, 30, 30, 30, 30]
-    lines = sheets.flowed(("grains and gangue and ore " * 4, "cells"), iter(room))
-    assert all(len(line) <= letters for line, letters in zip(lines, room, strict=False))
-    assert " ".join(" ".join(lines).split()) == ("grains and gangue and ore " * 4 + "cells")
+def test_a_pdf_of_one_mineral_has_sizes_alone_and_adjusted_fractions_stand_beside_raw_ones(
+    tmp_path: Path, printed: list[Figure]
+) -> None:
+    shown = shown_of()
+    assert shown.grains is not None
+    matrices = np.stack([0.9 * np.eye(len(shown.mineral_map.minerals)) + 0.02] * 3)
+    measured = measure(shown.mineral_map, reference=Reference.of(matrices))
+    grains = replace(shown.grains, codes=np.full_like(shown.grains.codes, 1))
+    export(Shown.of(shown.mineral_map, (measured,), grains=grains), tmp_path / "a.pdf")
+    assert plots(printed[0]) == ["sizes of grains, by area"]
+    written = [text.get_text() for axes in printed[0].axes for text in axes.texts]
+    for share in measured.table["fraction_adjusted"].dropna():
+        assert f"{share:.1%}" in written
+
+
+@pytest.mark.parametrize("size_pt", [5.0, 6.5])
+def test_lines_have_the_room_that_there_is(size_pt: float) -> None:
+    texts = ("grains and gangue and WWW " * 40, "cells", "x" * 300)
+    lines = broken(texts, size_pt)
+    room = 0.415 * 8.27 * 72
+    figure = Figure((8.27, 11.69), dpi=7200)  # letters of few pixels are rounded to these
+    FigureCanvasAgg(figure)
+    wide = [figure.text(0, 0, line, fontsize=size_pt).get_window_extent().width / 100 for line in lines]
+    assert max(wide) <= room + 1
+    assert max(wide) > 0.93 * room
+    paragraphs = " ".join(line or "|" for line in lines).split("|")
+    assert ["".join(one.split()) for one in paragraphs] == ["".join(one.split()) for one in texts]
 
 
 def test_pdf_is_one_page_with_facts_where_it_holds_all(tmp_path: Path) -> None:

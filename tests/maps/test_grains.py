@@ -213,11 +213,12 @@ def test_soft_edges_are_no_third_mineral_and_take_nothing_from_the_gangue() -> N
     rim = cv2.dilate((small == 1).astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool) & (small == 2)
     away = cv2.dilate((small == 0).astype(np.uint8), np.ones((21, 21), np.uint8)) == 0
     assert (found[rim & away] == 0).mean() < 0.02
-    assert abs((found == 2).mean() - (small == 2).mean()) < 0.01
+    assert abs((found == 2).mean() - (small == 2).mean()) < 0.02
 
 
-@pytest.mark.parametrize("width_px", [6, 8])
-def test_cracks_that_are_too_thin_for_cells_are_gangue(width_px: int) -> None:
+def test_cracks_that_are_too_thin_for_cells_are_gangue() -> None:
+    """Also where the map is sure that there is ore."""
+    width_px = 12
     truth = np.full((HEIGHT, WIDTH), 1)
     truth[:, :100] = 2  # where gangue is learnt
     whole = truth.copy()
@@ -226,5 +227,5 @@ def test_cracks_that_are_too_thin_for_cells_are_gangue(width_px: int) -> None:
     picture = cv2.GaussianBlur(seen(truth), (0, 0), 1.5)
     found = indices(grain_map(told_of(whole), Micrograph.from_array(picture)).codes)
     cracks = (truth[::2, ::2] == 2) & (whole[::2, ::2] == 1)
-    assert (found[cracks] == 2).mean() > 0.6
+    assert (found[cracks] == 2).mean() > 0.8
     assert (found[(truth[::2, ::2] == 1)] == 1).mean() > 0.98

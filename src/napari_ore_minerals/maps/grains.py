@@ -37,9 +37,9 @@ COMPANY_PX, COMPANY_POWER, LEAST_COMPANY = 12.0, 0.5, 0.01
 LEAST_GANGUE = (
     0.1  # the same at any place and in any company: cracks and pits are everywhere, and too small for cells
 )
-SMOOTH_PX = 2.0
+SMOOTH_PX = 1.3
 LEARNT_PX, LEARNT_WINDOWS, LEARNT_STEP = 256, 48, 3
-COMPANY_REACH, SMOOTH_REACH = 36, 6
+COMPANY_REACH, SMOOTH_REACH = 36, 4
 FINEST, LONGEST = 2, 4096  # reduction, and longest side of a grain map, which is to be counted and painted
 HALO = REACH + COMPANY_REACH + SMOOTH_REACH
 
