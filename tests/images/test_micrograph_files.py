@@ -209,6 +209,24 @@ def test_tiff_jpeg_tiles(tmp_path: Path) -> None:
     assert np.abs(rgb.astype(int) - smooth()).mean() < 3
 
 
+@pytest.mark.parametrize("channels", [2, 5])
+def test_grey_channels_of_a_tiff_that_could_be_anything_are_refused(channels: int, tmp_path: Path) -> None:
+    path = tmp_path / "ore.tif"
+    values = np.dstack([COLOUR, COLOUR])[..., :channels]
+    tifffile.imwrite(path, values, photometric="minisblack", planarconfig="contig")
+    with pytest.raises(PictureError, match=f"has {channels} grey channels and does not tell which"):
+        Micrograph.open(path)
+
+
+def test_channels_of_a_tiff_that_are_no_colours_are_left_out_and_told(tmp_path: Path) -> None:
+    path = tmp_path / "ore.tif"
+    values, extra = np.dstack([COLOUR, GREY, GREY]), ["unspecified", "unspecified"]
+    tifffile.imwrite(path, values, photometric="rgb", planarconfig="contig", extrasamples=extra)
+    picture = Micrograph.open(path)
+    np.testing.assert_array_equal(picture.read().rgb, COLOUR)
+    assert values_of(picture.guesses, "channels") == ["the first 3 of 5 used"]
+
+
 def test_tiff_white_is_zero_and_one_bit(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "grey.tif", GREY, photometric="miniswhite")
     np.testing.assert_array_equal(Micrograph.open(tmp_path / "grey.tif").read().rgb[..., 0], 255 - GREY)

@@ -76,6 +76,7 @@ def _open(tiff: tifffile.TiffFile, path: Path, options: ReadOptions) -> Opened:
     pixels = ome_pixels(tiff.ome_metadata or "", number) if tiff.is_ome else {}
     channels = 1 if layout.channels is None else shape[layout.channels]
     colours = _colours(level.keyframe, channels, _told_bits(level.keyframe, pixels), name)
+    guesses += _left_out(colours, channels)
     plane: ArrayPlane | TurnedPlane = ArrayPlane(
         _array(level, path), layout, name, chunks=_stored_tiles(level, layout), salvage=options.salvage
     )
@@ -112,7 +113,8 @@ def _with_channels(shape: tuple[int, ...], axes: str, channel_axis: int, name: s
 
 def _colour_guess(shape: tuple[int, ...], axes: str, page: tifffile.TiffPage) -> tuple[Guess, ...]:
     if "S" in axes and page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) and shape[axes.index("S")] >= 3:
-        return (Guess("channel order", "red, green, blue", "the file has three grey channels and no order"),)
+        why = f"the file has {shape[axes.index('S')]} grey channels and no order"
+        return (Guess("channel order", "red, green, blue", why),)
     if "S" not in axes and "C" in axes and shape[axes.index("C")] in (3, 4):
         why = f"the file has {shape[axes.index('C')]} channels and no colours for them"
         return (Guess("channel order", "red, green, blue", why),)
@@ -226,6 +228,11 @@ def _colours(page: tifffile.TiffPage, channels: int, bits: int | None, name: str
     if photometric == RGB and channels >= 3:
         return Colours("rgb", alpha=alpha, bits=bits)
     if photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO):
+        if channels > 4 or (channels == 2 and alpha is None):
+            raise PictureError(
+                f"{name}: has {channels} grey channels and does not tell which are the picture; "
+                "save one of them, or red, green and blue, as a picture of its own."
+            )
         if channels >= 3:
             alpha = 3 if channels == 4 else None
         return Colours("rgb" if channels >= 3 else "grey", alpha, photometric == WHITE_IS_ZERO, bits=bits)
@@ -233,6 +240,16 @@ def _colours(page: tifffile.TiffPage, channels: int, bits: int | None, name: str
         f"{name}: has {channels} channels of the colour kind {page.photometric!s}, which is not known here; "
         "save it as RGB or grey."
     )
+
+
+def _left_out(colours: Colours, channels: int) -> tuple[Guess, ...]:
+    """Tell of channels that are neither colours nor opacity, such as a fluorescence beside them."""
+    used = {"grey": 1, "palette": 1, "rgb": 3, "cmyk": 4}[colours.kind]
+    others = channels - used - (colours.alpha is not None)
+    if not others:
+        return ()
+    why = "the file does not tell that the others are colours or opacity"
+    return (Guess("channels", f"the first {used} of {channels} used", why),)
 
 
 def _palette(colormap: NDArray[Any]) -> NDArray[np.uint8]:
