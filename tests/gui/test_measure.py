@@ -29,7 +29,7 @@ from napari_ore_minerals.widgets.grain_panel import GrainPanel
 from napari_ore_minerals.widgets.layers import MAP_KEY, layer_data
 from napari_ore_minerals.widgets.measure import MeasureDock
 from napari_ore_minerals.widgets.measure_form import CLASSIFIED, ORE, TICKED, VISIBLE, WHOLE
-from napari_ore_minerals.widgets.measure_table import interval, percent
+from napari_ore_minerals.widgets.measure_table import explained, interval, percent
 from napari_ore_minerals.widgets.pictures import Placement
 
 Measure = Callable[[], MeasureDock]
@@ -119,6 +119,16 @@ def test_the_table_says_what_measuring_says_and_follows_what_is_painted(
     viewer.layers.remove(labels)
     settle(dock, qtbot)
     assert dock.content.isHidden()
+
+
+def test_a_row_explains_its_symbol_and_the_errors_of_counting_points() -> None:
+    row = measure(map_of(patches(3))).table.iloc[0].to_dict()
+    told = explained(row)
+    assert told.startswith("arsenopyrite (Apy): ")
+    assert f"independent point: ± {percent(row['point_count_error'])} %" in told
+    assert f"ASTM E562: {row['relative_accuracy']:.0f} %" in told
+    pooled_row = pool([measure(map_of(patches(seed))) for seed in (1, 2)]).iloc[0].to_dict()
+    assert "E562" not in explained(pooled_row)
 
 
 def test_of_what(viewer: Any, measured: Measure, qtbot: Any) -> None:

@@ -119,7 +119,8 @@ def interval(low: float, high: float) -> str:
 
 def explained(entry: dict[Any, Any]) -> str:
     """All that is known of a row, in lines."""
-    lines = [f"{entry['mineral']}: {entry['area_px']:,.0f} px"]
+    named = f"{entry['mineral']} ({entry['symbol']})" if entry["symbol"] else str(entry["mineral"])
+    lines = [f"{named}: {entry['area_px']:,.0f} px"]
     if not math.isnan(entry["area_um2"]):
         lines[0] += f", {entry['area_um2']:,.0f} µm²"
     if "cells" in entry:
@@ -140,4 +141,8 @@ def explained(entry: dict[Any, Any]) -> str:
         )
     if math.isfinite(entry.get("effective_n", math.nan)):
         lines.append(f"as sure as {entry['effective_n']:.0f} points counted at random")
+    if not math.isnan(entry.get("point_count_error", math.nan)):
+        lines.append(f"if each cell were an independent point: ± {percent(entry['point_count_error'])} %")
+    if math.isfinite(entry.get("relative_accuracy", math.nan)):
+        lines.append(f"relative accuracy as in ASTM E562: {entry['relative_accuracy']:.0f} %")
     return "\n".join(lines)
