@@ -229,6 +229,22 @@ def test_a_model_that_is_none_and_a_folder_without_pictures_are_wrong_calls(
     assert "no pictures" in capsys.readouterr().err
 
 
+def test_pictures_in_folders_below_are_told(
+    pictures: list[Path], micro_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place in ("all/A", "all/B", "all/.hidden", "all/results"):
+        (tmp_path / place).mkdir(parents=True)
+        shutil.copy(pictures[0], tmp_path / place)
+    (tmp_path / "all" / "results" / "one.png.oremap").mkdir()
+    assert call("classify", tmp_path / "all", "--model", micro_model) == 1
+    told = capsys.readouterr().err
+    assert f"not taken ({tmp_path / 'all' / 'A'} and 1 more): name these folders too" in told
+    assert call("classify", tmp_path / "all", tmp_path / "all" / "A", "--model", micro_model) == 0
+    assert f"not taken ({tmp_path / 'all' / 'B'}): name" in capsys.readouterr().err
+    assert call("classify", *(tmp_path / "all" / name for name in "AB"), "--model", micro_model) == 0
+    assert "not taken" not in capsys.readouterr().err
+
+
 def test_models_show_prints_the_card(micro_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("models", "show", micro_model) == 0
     card = json.loads(capsys.readouterr().out)
