@@ -66,6 +66,26 @@ def test_a_picture_that_is_not_there_is_one_sentence(
     assert said.count("\n") == 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a variable tells of the screen")
+def test_no_screen_is_one_sentence(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in commands.SCREENS:
+        monkeypatch.delenv(name, raising=False)
+    assert commands.view(sample=True) == 1
+    assert capfd.readouterr().err == f"ore-minerals: {commands.NO_SCREEN}\n"
+
+
+@pytest.mark.slow
+def test_a_screen_that_does_not_answer_is_told(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPLAY", ":987")
+    monkeypatch.setenv("QT_QPA_PLATFORM", "xcb")
+    assert commands.view(sample=True) == 1
+    assert capfd.readouterr().err.endswith(f"ore-minerals: {commands.NO_SCREEN}\n")
+
+
 @pytest.mark.slow
 def test_the_sample_is_shown() -> None:
     assert "yrite" in view("--sample")

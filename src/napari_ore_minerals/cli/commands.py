@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -39,6 +40,9 @@ from napari_ore_minerals.maps.records import ClassifyOptions
 
 if TYPE_CHECKING:
     from napari_ore_minerals.progress import Steps
+
+SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+NO_SCREEN = "napari cannot open its window; where there is no screen, use ore-minerals classify"
 
 _DEFAULTS = ClassifyOptions()
 _Count = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=100_000))]
@@ -109,7 +113,10 @@ def view(picture: Path | None = None, /, *, sample: bool = False) -> int:
             sys.stderr.write(f"ore-minerals: {picture} is not there: name a picture, or give --sample\n")
             return 1
         arguments.append(str(picture))
-    return subprocess.call([sys.executable, "-m", "napari_ore_minerals.widgets.view", *arguments])  # noqa: S603
+    if sys.platform == "linux" and not any(name in os.environ for name in SCREENS):
+        return fail(NO_SCREEN)
+    code = subprocess.call([sys.executable, "-m", "napari_ore_minerals.widgets.view", *arguments])  # noqa: S603
+    return fail(NO_SCREEN) if code == -signal.SIGABRT else code  # so Qt ends where it can use no screen
 
 
 @app.command
