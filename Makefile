@@ -45,6 +45,7 @@ format: setup
 
 default-model: setup
 	$(BIN)/python -m napari_ore_minerals.learning.default_model default-model
+	$(BIN)/python benchmarks/lumenstone.py zero-shot --model default-model --into-card
 
 bench: setup
 	$(BIN)/python benchmarks/import_time.py

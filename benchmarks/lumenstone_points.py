@@ -41,7 +41,7 @@ def points_of(rgb: NDArray[np.uint8], mask: NDArray[np.uint8], codes: list[int])
     count = -(-mask.shape[0] // CELL_PX) * across
     of_cell = np.maximum(np.bincount(cells.ravel(), minlength=count), 1)
     found = [np.bincount(cells[truth == index], minlength=count) / of_cell for index in range(len(codes))]
-    values = _textures(rgb)[middle, middle]
+    values = np.ascontiguousarray(_textures(rgb)[middle, middle])  # a view would keep the whole
     return Points(truth, cells, values[..., :3], values, np.stack(found, axis=1).astype(np.float32))
 
 
