@@ -96,6 +96,21 @@ def test_json_holds_what_the_tables_hold(results: Path, capsys: pytest.CaptureFi
     assert "pyrite" not in measured["facts"]["fractions of"].split(", ")
 
 
+def test_what_cannot_be_pooled_is_measured_and_written(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "areas.csv"
+    without = replace(some_map(4, "1" * 64), um_per_px=None, um_per_px_source="")
+    write_result(without, results / "=4.tif.oremap")
+    assert call("areas", results, "--pool", "--out", table) == 2
+    told = capsys.readouterr()
+    assert "the pictures were not pooled: um/px of =4.tif is not known" in told.err
+    assert "Pooled" not in told.out
+    assert pd.read_csv(table)["measured"].unique().tolist() == [f"'={seed}.tif" for seed in (0, 1, 2, 4)]
+    assert call("areas", results, "--pool", "--json") == 2
+    assert json.loads(capsys.readouterr().out)["pooled"] is None
+
+
 def test_regions_and_checked_cells(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     regions, checked = tmp_path / "regions.csv", tmp_path / "checked.csv"
     corners = [(0, 0), (0, 100), (200, 100), (200, 0)]

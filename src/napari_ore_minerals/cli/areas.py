@@ -92,7 +92,7 @@ def areas(  # noqa: PLR0913 - a command's flags
     if not found:
         return fail("nothing was measured")
     parts = [part for one in found for part in one.parts]
-    pooled = _pooled(parts) if pool else None
+    pooled, apart = _pooled(parts) if pool else (None, "")
     for what in sorted({one.reference.what for one in found if one.reference is not None}):
         tell(f"the classifier's error is that on {what}")
     if json_output:
@@ -104,7 +104,9 @@ def areas(  # noqa: PLR0913 - a command's flags
         tell(f"areas: {out}")
     if failed:
         tell(f"{len(failed)} of {len(folders)} results failed")
-    return SOME_FAILED if failed else 0
+    if apart:
+        tell(f"the pictures were not pooled: {apart}")
+    return SOME_FAILED if failed or apart else 0
 
 
 def register(app: App, _models_app: App) -> None:
@@ -203,7 +205,11 @@ def reference_for(model: str | None) -> Callable[[MineralMap], Reference | None]
     return reference_of
 
 
-def _pooled(found: list[Measurement]) -> pd.DataFrame:
+def _pooled(found: list[Measurement]) -> tuple[pd.DataFrame | None, str]:
+    """Pictures pooled, or a sentence that says why they do not fit together."""
     from napari_ore_minerals.maps.pooling import pool
 
-    return pool(found)
+    try:
+        return pool(found), ""
+    except OptionError as error:
+        return None, str(error)
