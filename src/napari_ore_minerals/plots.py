@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+import matplotlib as mpl
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -16,7 +22,26 @@ DOTS_PER_INCH = 150
 INK, FAINT = "#222222", "#8a8a8a"
 # After Okabe and Ito (2008), told apart with any common colour blindness.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+# Letters that matplotlib's own font lacks are taken from the first of these that is installed.
+OTHER_SCRIPTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "Microsoft YaHei", "SimHei",
+    "PingFang SC", "Hiragino Sans", "Yu Gothic", "Malgun Gothic", "Apple SD Gothic Neo", "Arial Unicode MS",
+)  # fmt: skip
 PAGE_WIDTH = 11.6  # inches; wider figures would be shrunk on the page of the report
+
+
+@contextmanager
+def any_script() -> Iterator[None]:
+    """Draw names in any script; a letter that no installed font has is a box, and nobody is warned of it."""
+    with mpl.rc_context({"font.family": _families()}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        yield
+
+
+@cache
+def _families() -> list[str]:
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in OTHER_SCRIPTS if name in installed)]
 
 
 def colour_of(number: int) -> str:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import shutil
+import warnings
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -104,6 +105,16 @@ def test_the_overlay_shows_picture_map_and_legend(
     code = int(np.bincount(mapped.labels[mapped.labels > 0]).argmax())
     colour = np.array(mapped.minerals.by_code(code).rgb)
     assert (np.abs(legend - colour).max(axis=-1) < 8).sum() > 50, "the legend has the mineral's own colour"
+
+
+def test_names_in_letters_that_no_font_has_are_drawn_without_a_warning(
+    mapped: MineralMap, tmp_path: Path
+) -> None:
+    named = replace(mapped, picture=mapped.picture.model_copy(update={"name": "矿石 \U00013000.tif"}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        folder = write_result(named, tmp_path / "r")
+    assert (folder / "overlay.png").stat().st_size > 0
 
 
 def test_an_older_result_stays_unless_told(mapped: MineralMap, tmp_path: Path) -> None:

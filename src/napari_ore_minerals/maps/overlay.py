@@ -113,6 +113,8 @@ def drawn(sheet: Sheet) -> Image.Image:
     from matplotlib.figure import Figure
     from PIL import Image
 
+    from napari_ore_minerals.plots import any_script
+
     ground = _black(sheet) if sheet.ground is None else sheet.ground
     width = max(4.0, ground.shape[1] / DOTS_PER_INCH)
     height = max(2.6, width * ground.shape[0] / ground.shape[1])
@@ -121,11 +123,12 @@ def drawn(sheet: Sheet) -> Image.Image:
     axes = figure.add_axes((0.0, 0.0, width / (width + beside), height / (height + 0.5)))
     axes.set(xlim=(0, sheet.width_px), ylim=(sheet.height_px, 0))
     axes.set_axis_off()
-    _draw_scale_bar(axes, sheet)
-    _draw_legend(axes, sheet)
-    figure.text(0.01, 0.985, sheet.title, va="top", fontsize=10, fontweight="bold", parse_math=False)
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with any_script():
+        _draw_scale_bar(axes, sheet)
+        _draw_legend(axes, sheet)
+        figure.text(0.01, 0.985, sheet.title, va="top", fontsize=10, fontweight="bold", parse_math=False)
+        canvas.draw()
     letters = Image.fromarray(np.asarray(canvas.buffer_rgba()))
     page = Image.new("RGBA", letters.size, "white")
     # matplotlib would take 300 MB to draw the picture itself
