@@ -77,6 +77,21 @@ def test_from_picture_to_table(viewer: Any, add_dock: AddDock, qtbot: Any, pictu
     assert not dock.run_bar.running
 
 
+def test_what_is_said_is_of_the_picture_that_is_looked_at(
+    viewer: Any, add_dock: AddDock, qtbot: Any, picture: np.ndarray
+) -> None:
+    dock = add_dock(viewer)
+    white = viewer.add_image(np.full((50, 50, 3), 255, np.uint8), rgb=True, name="white")
+    run(dock, qtbot)
+    assert dock.status.text() == "1 tile classified in 1 s on CPU."
+    assert "saturated" in dock.status.doubts()
+    add_picture(viewer, picture)
+    assert dock.status.text() == ""
+    assert dock.status.doubts() == ""
+    viewer.layers.selection.active = white
+    assert "saturated" in dock.status.doubts()
+
+
 def test_what_can_be_done_with_a_result(
     viewer: Any, add_dock: AddDock, qtbot: Any, picture: np.ndarray, tmp_path: Path
 ) -> None:

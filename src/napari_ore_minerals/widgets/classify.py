@@ -191,10 +191,8 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
 
     def _finished(self, overlay: Overlay, sentence: str) -> None:
         if overlay.map is not None:
-            self.status.doubt(overlay.map.warnings)
-            self._warmed = (
-                self._plan.task.load if self._plan is not None and overlay.map.run.complete else None
-            )
+            plan = self._plan if overlay.map.run.complete else None
+            self._warmed = None if plan is None else plan.task.load
         self._ended(sentence)
         self.result.show_table()
         self.result.show_minerals()
@@ -211,6 +209,9 @@ class ClassifyDock(QWidget):  # type: ignore[misc]
 
     def _look(self, _: object = None) -> None:
         overlay = self.session.overlay_in_view(self.form.pictures.layer)
+        if not self.session.busy:
+            warnings = () if overlay is None or overlay.map is None else overlay.map.warnings
+            self.status.look_at(warnings, another=overlay is not self.result.overlay)
         self.result.look_at(overlay)
         self.teaching.look_at(overlay)
         self.learn.show_result(overlay is not None)

@@ -93,6 +93,10 @@ class Status(QWidget):  # type: ignore[misc]
         """Return what the line says."""
         return str(self._line.text())
 
+    def doubts(self) -> str:
+        """Return what speaks against trusting the result, a line each."""
+        return str(self._doubts.text())
+
     def say(self, text: str) -> None:
         """Tell what happened."""
         self._show(text, error=False)
@@ -105,6 +109,12 @@ class Status(QWidget):  # type: ignore[misc]
         """Take back a complaint; what happened stays."""
         if self._error:
             self.say("")
+
+    def look_at(self, warnings: tuple[str, ...], *, another: bool) -> None:
+        """Tell the doubts of a result, and no more what happened to one before; a complaint stays."""
+        if another and not self._error:
+            self.say("")
+        self.doubt(warnings)
 
     def doubt(self, warnings: tuple[str, ...]) -> None:
         """List what speaks against trusting the result."""
@@ -124,5 +134,7 @@ class Status(QWidget):  # type: ignore[misc]
 
 
 def _sentence(text: str) -> str:
-    """Begin with a capital letter and end with a stop."""
-    return text[:1].upper() + text[1:] + ("" if not text or text.endswith((".", "…")) else ".")
+    """Begin with a capital letter, but for the name of a picture, and end with a stop."""
+    named = ":" in text.split(" ", maxsplit=1)[0]
+    begun = text if named else text[:1].upper() + text[1:]
+    return begun + ("" if not text or text.endswith((".", "…")) else ".")

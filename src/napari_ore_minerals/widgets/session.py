@@ -275,5 +275,6 @@ def _outcome(plan: Plan, mineral_map: MineralMap) -> str:
     run = mineral_map.run
     took, moved = duration(run.seconds), MOVED if _was_moved(plan) else ""
     if run.complete:
-        return f"{run.tiles:,} tiles classified in {took} on {run.device.split(',')[0]}.{moved}"
+        tiles = f"{run.tiles:,} tile{'s' if run.tiles != 1 else ''}"
+        return f"{tiles} classified in {took} on {run.device.split(',')[0]}.{moved}"
     return f"Cancelled after {took}: {run.tiles:,} of {plan.tiles:,} tiles are kept, the rest is unclassified.{moved}"
