@@ -12,19 +12,23 @@ import pandas as pd
 import pytest
 import zarr
 from area_support import map_of, patches
+from qtpy.QtWidgets import QApplication
 
 from napari_ore_minerals.errors import PictureError
 from napari_ore_minerals.images.micrograph import Micrograph
 from napari_ore_minerals.images.pixels import ReadOptions
 from napari_ore_minerals.maps.adjusting import Reference
 from napari_ore_minerals.maps.grains import GrainMap
+from napari_ore_minerals.maps.measuring import measure
 from napari_ore_minerals.maps.pooling import pool
 from napari_ore_minerals.maps.records import PictureRecord
+from napari_ore_minerals.minerals import DEFAULT_MINERALS, MineralTable
 from napari_ore_minerals.widgets.grain_layer import show_grains
 from napari_ore_minerals.widgets.layers import layer_data
-from napari_ore_minerals.widgets.measure_exports import OUT_OF_DATE, OnScreen, _written
+from napari_ore_minerals.widgets.measure_exports import OUT_OF_DATE, ExportBar, OnScreen, _written
 from napari_ore_minerals.widgets.measure_figures import Cards, Request, figures
 from napari_ore_minerals.widgets.measure_source import Result, open_classified
+from napari_ore_minerals.widgets.measure_table import MeasureTable
 from napari_ore_minerals.widgets.pictures import LayerPicture, Placement
 
 CORNERS = np.array([[0, 0], [0, 128], [128, 128], [128, 0]], float)
@@ -37,6 +41,26 @@ def planes(number: int = 3) -> tuple[Result, ...]:
     """Results of the planes of a stack."""
     maps = [map_of(patches(seed), name="stack.tif") for seed in range(number)]
     return tuple(Result(one, one.labels, f"stack {number}") for number, one in enumerate(maps))
+
+
+def test_copied_cells_cannot_become_formulas_or_further_cells(qtbot: Any) -> None:
+    minerals = DEFAULT_MINERALS.minerals
+    named = (minerals[0].model_copy(update={"name": "=1+1", "symbol": "+Au\t=2"}), *minerals[1:])
+    found = measure(map_of(patches(1), minerals=MineralTable.of(named)))
+    table = MeasureTable()
+    qtbot.addWidget(table)
+    table.show_figures(found.table, found.minerals, ())
+    bar = ExportBar(lambda: None, table)
+    qtbot.addWidget(bar)
+    bar.copy_table()
+    lines = [line.split("\t") for line in QApplication.clipboard().text().splitlines()]
+    assert lines[1][:2] == ["'=1+1", "'+Au =2"]
+    assert {len(line) for line in lines} == {5}
+    assert lines[2][0] == "chalcopyrite"
+    table.setRowCount(0)
+    bar.copy_table()
+    assert len(QApplication.clipboard().text().splitlines()) == 1
+    bar.close_exports()
 
 
 def test_all_planes_are_told_apart_and_pooled(tmp_path: Path) -> None:

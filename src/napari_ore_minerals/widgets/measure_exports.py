@@ -114,11 +114,18 @@ class ExportBar(QWidget):  # type: ignore[misc]
         self.background.run(partial(_written, shown, path, overwrite))
 
     def copy_table(self) -> None:
-        """Copy the table as text, with tabs between its columns."""
+        """Copy the table as text with tabs between its columns, no cell of which a spreadsheet takes for a formula."""
+        import pandas as pd
+
+        from napari_ore_minerals.maps.files import safe_cells
+
         shown = [n for n in range(len(COLUMNS)) if not self._table.isColumnHidden(n)]
-        lines = ["\t".join(COLUMNS[n] for n in shown)]
-        for row in range(self._table.rowCount()):
-            lines.append("\t".join(str(self._table.item(row, n).text()) for n in shown))
+        rows = [
+            [" ".join(self._table.item(row, n).text().split()) for n in shown]
+            for row in range(self._table.rowCount())
+        ]
+        cells = safe_cells(pd.DataFrame(rows, dtype=object)).to_numpy().tolist()
+        lines = ["\t".join(line) for line in ([COLUMNS[n] for n in shown], *cells)]
         QApplication.clipboard().setText("\n".join(lines))
         self.told.emit("The table was copied: paste it into a sheet or a text")
 
