@@ -8,7 +8,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from napari_ore_minerals.errors import OptionError, PictureError
@@ -208,6 +208,7 @@ def test_damage_in_the_picture_reaches_the_caller() -> None:
         read_all(micrograph, TileGrid.over(micrograph, tile_px=64), 32, 16)
 
 
+@example(side=224, more=32, count=8)
 @given(side=st.integers(1, 70), more=st.integers(1, 150), count=st.integers(1, 8))
 @settings(deadline=None, max_examples=60)
 def test_tiles_that_are_shrunk_together_are_those_shrunk_alone(side: int, more: int, count: int) -> None:

@@ -159,8 +159,10 @@ class TileReader:
         rgb, finite = _reflected(self._micrograph, Window(top, left, tile, width))
         parts = [slice(start, start + tile) for start in range(0, count * grid.stride_px, grid.stride_px)]
         whole = np.array([finite is None or bool(finite[:, part].all()) for part in parts])
-        if grid.stride_px == tile > side:  # what shrinks does not reach over the edges of tiles
-            strip = cv2.resize(rgb, (count * side, side), interpolation=_method(tile, side))
+        method = _method(tile, side)
+        # Area means do not reach over the edges of tiles; bilinear weights are rounded otherwise in a longer strip.
+        if grid.stride_px == tile and method == cv2.INTER_AREA:
+            strip = cv2.resize(rgb, (count * side, side), interpolation=method)
             pixels = strip.reshape(side, count, side, 3).swapaxes(0, 1)
         else:
             pixels = np.stack([resize_tile(rgb[:, part], side) for part in parts])
