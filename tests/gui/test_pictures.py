@@ -25,7 +25,7 @@ from napari_ore_minerals.widgets.parts import (
     window_in_view,
     window_of,
 )
-from napari_ore_minerals.widgets.pictures import picture_of, um_per_px_of
+from napari_ore_minerals.widgets.pictures import picture_of, um_per_px_of, why_no_scale
 
 TRANSFORMS: dict[str, dict[str, Any]] = {
     "none": {},
@@ -124,6 +124,13 @@ def test_contrast_makes_no_difference(picture: np.ndarray) -> None:
 def test_um_per_px_from_the_layer(options: dict[str, Any], expected: float | None) -> None:
     found = um_per_px_of(image(**options))
     assert found == (None if expected is None else pytest.approx(expected))
+
+
+def test_pixels_that_are_not_square_are_why_there_is_no_scale() -> None:
+    oblong = image(scale=(1, 2), units=("um", "um"))
+    assert um_per_px_of(oblong) is None
+    assert why_no_scale(oblong) == "pixels are not square"
+    assert why_no_scale(image(scale=(1, 2))) == "not known"
 
 
 def test_the_users_scale_goes_first() -> None:

@@ -22,7 +22,7 @@ from napari_ore_minerals.widgets.model_chooser import ModelChooser
 from napari_ore_minerals.widgets.options_form import OptionsForm
 from napari_ore_minerals.widgets.parts import cells_of_shapes, cells_of_window, window_in_view
 from napari_ore_minerals.widgets.picture_chooser import PictureChooser
-from napari_ore_minerals.widgets.pictures import LayerPicture, picture_of
+from napari_ore_minerals.widgets.pictures import LayerPicture, picture_of, why_no_scale
 from napari_ore_minerals.widgets.reading_row import ReadingRow
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class InputForm(QWidget):  # type: ignore[misc]
             picture = self._picture(layer, None)  # the finest level, as the user gives its scale
             self.reading.show_picture(layer, picture)
             self.scale.setValue(picture.um_per_px or 0)
-            self._source.setText(self._agreement(picture))
+            self._source.setText(self._agreement(picture) or why_no_scale(layer))
         self.scale.blockSignals(False)
 
     def _picture(self, layer: Image, model_um_per_px: float | None) -> LayerPicture:
@@ -177,7 +177,7 @@ class InputForm(QWidget):  # type: ignore[misc]
 
     def _agreement(self, picture: LayerPicture) -> str:
         if picture.um_per_px is None:
-            return "not known"
+            return ""
         card = self.models.card
         model = "" if card is None or card.um_per_px is None else f", model {card.um_per_px:g}"
         return picture.um_per_px_source + model

@@ -241,19 +241,28 @@ def resized(transform: dict[str, Any], factor: float, units: str | None = None) 
 
 def um_per_px_of(layer: Layer) -> float | None:
     """Micrometres per pixel of a layer whose units are lengths and whose pixels are square; else None."""
-    lengths = []
+    lengths = _sides_um(layer)
+    square = lengths is not None and math.isclose(*lengths, rel_tol=SQUARE)
+    return lengths[1] if lengths and square and 0.001 <= lengths[1] <= 1000 else None
+
+
+def why_no_scale(layer: Layer) -> str:
+    """Say in a few words why a layer without um/px has none."""
+    lengths = _sides_um(layer)
+    return "pixels are not square" if lengths and not math.isclose(*lengths, rel_tol=SQUARE) else "not known"
+
+
+def _sides_um(layer: Layer) -> tuple[float, float] | None:
     own = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear)
     linear = layer.affine.affine_matrix[:-1, :-1] @ own.linear_matrix
-    for axis in (-2, -1):
-        unit = layer.units[axis]
-        if not unit.is_compatible_with("micrometer"):
-            return None
-        step = float(np.linalg.norm(linear[:, axis]))
-        lengths.append(float((1 * unit).to("micrometer").magnitude) * step)
-    rows, columns = lengths
-    if abs(rows - columns) > SQUARE * min(rows, columns) or not 0.001 <= columns <= 1000:
+    units = layer.units[-2:]
+    if not all(unit.is_compatible_with("micrometer") for unit in units):
         return None
-    return columns
+    rows, columns = (
+        float((1 * unit).to("micrometer").magnitude) * float(np.linalg.norm(linear[:, axis]))
+        for axis, unit in zip((-2, -1), units, strict=True)
+    )
+    return rows, columns
 
 
 def _scale(layer: Image, given: float | None, told: Told | None) -> tuple[float | None, str]:
