@@ -110,6 +110,8 @@ def test_the_batch_size_is_found_once_for_all_pictures(micro_model: Path) -> Non
     first = classifier.batch_size()
     assert isinstance(first, ShortBatches)
     assert not first.settled
+    first.record(first.size, 0.01)
+    assert classifier.batch_size().rates, "small pictures find it together"
     while not first.settled:
         first.record(first.size, 0.01 * first.size)  # as fast at any size
     again = classifier.batch_size()

@@ -117,6 +117,14 @@ def test_tiles_do_not_depend_on_their_company() -> None:
         assert torch.equal(maps_of(quick, network, pixels[index : index + 1])[0], together[index])
 
 
+def test_places_that_are_no_neighbours_are_not_counted_as_large_scores() -> None:
+    network, side = sharp("Swin-T")
+    quick = quick_swin(network, MEAN, STD, tiles(2, side, seed=1))
+    blocks = [part for part in quick.modules() if isinstance(part, QuickBlock)]  # type: ignore[union-attr]
+    assert any(block.neighbours is not None for block in blocks)
+    assert max(block.largest_score for block in blocks) < 40
+
+
 def test_the_network_itself_is_not_changed() -> None:
     network, side = sharp("micro")
     before = copy.deepcopy(network.state_dict())
@@ -152,3 +160,16 @@ def test_weights_that_are_replaced_are_answered_with(monkeypatch: pytest.MonkeyP
         classifier.replace_weights(
             network_of(card.model_copy(update={"minerals": card.minerals[:2]})).state_dict()
         )
+
+
+def test_other_weights_may_agree_where_the_first_did_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "napari_ore_minerals.models.classifier.choose_precision", lambda device, precision: ("bf16", "")
+    )
+    monkeypatch.setattr("napari_ore_minerals.models.classifier.LARGEST_DIFFERENCE", 0.0)
+    classifier = Classifier.load(device="cpu")
+    assert classifier.precision == "fp32"
+    monkeypatch.setattr("napari_ore_minerals.models.classifier.LARGEST_DIFFERENCE", 0.1)
+    classifier.replace_weights(classifier.network.state_dict())
+    assert classifier.precision == "bf16"
+    assert not [notice for notice in classifier.notices if "bf16" in notice]

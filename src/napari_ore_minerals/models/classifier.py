@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 BUNDLED = Path(__file__).parent / "bundled"
 AGREEMENT_TILES = 4
+DIFFER = "bf16 and fp32 differ"
 LARGEST_DIFFERENCE = 0.1  # of probability, between bf16 and fp32; rounding alone gives about 0.01
 
 
@@ -88,6 +89,7 @@ class Classifier:
         self.device: Device = choose_device(device)
         self.precision: Literal["fp32", "bf16"]
         self.precision, notice = choose_precision(self.device.torch_device, precision)
+        self._chosen = self.precision
         self.notices: list[str] = [notice] if notice else []
         try:
             self.network = network.eval().requires_grad_(False).to(self.device.torch_device)
@@ -197,12 +199,12 @@ class Classifier:
         return explain(self.network, self.normalised(tile[np.newaxis])[0], class_index=index, method=method)
 
     def batch_size(self, wanted: int | None = None) -> BatchSize:
-        """Return the batch size to work with: `wanted`, the one that was found, or one that finds itself."""
+        """Return the batch size to work with: `wanted`, the one that was found, or one that goes on finding itself."""
         if wanted is not None:
             return BatchSize(largest=wanted, size=wanted, settled=True)
         if self._batch is not None and self._batch.settled:
             self._batch = self._finding(self._batch.largest, self._batch.size, settled=True)
-        else:
+        elif self._batch is None:
             largest, first = (32, 4) if self.device.torch_device.type == "cpu" else (512, 16)
             self._batch = self._finding(largest, first)
         return self._batch
@@ -224,6 +226,8 @@ class Classifier:
     def _prepare(self) -> None:
         """Make what the precision needs, and go back to fp32 where bf16 answers differently."""
         self._quick: nn.Module | None = None
+        self.precision = self._chosen
+        self.notices = [notice for notice in self.notices if not notice.startswith(DIFFER)]
         if self.precision == "fp32":
             return
         tiles = _trial_tiles(self.card.input_px)
@@ -237,7 +241,7 @@ class Classifier:
         if not difference <= LARGEST_DIFFERENCE:
             self.precision, self._quick = "fp32", None
             self.notices.append(
-                f"bf16 and fp32 differ by {difference:.2f} in probability on trial tiles, so fp32 is used"
+                f"{DIFFER} by {difference:.2f} in probability on trial tiles, so fp32 is used"
             )
 
     def _seen(self, pixels: NDArray[np.uint8]) -> torch.Tensor:

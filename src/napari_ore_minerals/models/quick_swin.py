@@ -29,7 +29,6 @@ SMALL_SCORE = 40.0  # of trial tiles
 LARGEST_SCORE = (
     80.0  # what is beyond, in blocks of small scores, counts as 80: bf16 ends at e to the power of 88
 )
-MASKED = -90.0  # timm takes 100 off the scores of places that are no neighbours
 SUMS = 8  # columns of ones beside the values, whose weighted mean is the sum of weights; products of eights are fast
 _ONEDNN = torch.ops.mkldnn
 _FUSED_LINEAR = getattr(_ONEDNN, "_linear_pointwise", None)
@@ -116,6 +115,7 @@ class QuickBlock(nn.Module):
         bias = attention.qkv.bias
         self.qkv_bias = None if bias is None else (bias.float() * scale).bfloat16()
         shift = attention._get_rel_pos_bias().float()
+        self.neighbours = None if block.attn_mask is None else (block.attn_mask == 0).unsqueeze(1)
         if block.attn_mask is not None:
             shift = shift + block.attn_mask.float().unsqueeze(1)
         self.score_shift = (
@@ -156,7 +156,8 @@ class QuickBlock(nn.Module):
         else:
             exact = scores + self.score_shift
             if self.small_scores is None:
-                self.largest_score = float(exact.where(exact > MASKED, 0).abs().max())
+                seen = exact if self.neighbours is None else exact.where(self.neighbours, 0)
+                self.largest_score = float(seen.abs().max())
             weights = exact.softmax(dim=-1).bfloat16().view(-1, area, area)
             means = torch.bmm(weights, values.reshape(-1, area, width))
             means = means.view(count, heads, area, width).transpose(1, 2)
