@@ -36,11 +36,12 @@ class PictureCheck:
 
     def add(self, pixels: NDArray[np.uint8]) -> None:
         """Take note of (n, s, s, 3) uint8 tiles; every fourth row and column is looked at."""
-        seen = pixels[:, ::4, ::4]
+        seen = np.ascontiguousarray(pixels[:, ::4, ::4])
+        white, bright = seen >= WHITE, (seen >= DARK_LEVEL).reshape(len(seen), -1)
         self._pixels += seen.shape[0] * seen.shape[1] * seen.shape[2]
-        self._saturated += int((seen >= WHITE).any(axis=-1).sum())
+        self._saturated += np.count_nonzero(white[..., 0] | white[..., 1] | white[..., 2])
         self._tiles += len(seen)
-        self._dark += int(((seen >= DARK_LEVEL).mean(axis=(1, 2, 3)) < BRIGHT_SHARE).sum())
+        self._dark += np.count_nonzero(np.count_nonzero(bright, axis=1) < BRIGHT_SHARE * bright.shape[1])
 
     def state(self) -> NDArray[np.float64]:
         """What was noted so far, four numbers."""

@@ -13,7 +13,7 @@ MUCH = 0.03
 class BatchSize:
     """Finds the fastest batch size while working, and halves it when memory runs out.
 
-    Sizes double until one is slower than the fastest by more than `MUCH`; then the smallest is taken that is not.
+    Sizes double until one is slower than the fastest by more than `MUCH`.
     """
 
     largest: int
@@ -29,11 +29,11 @@ class BatchSize:
         if len(self.rates[self.size]) < TRIALS:
             return
         rates = {size: max(found) for size, found in self.rates.items()}
-        enough = (1 - MUCH) * max(rates.values())
-        if rates[self.size] >= enough and self.size * 2 <= self.largest:
+        best = max(rates, key=rates.__getitem__)
+        if rates[self.size] >= (1 - MUCH) * rates[best] and self.size * 2 <= self.largest:
             self.size *= 2
         else:
-            self.size, self.settled = min(size for size, rate in rates.items() if rate >= enough), True
+            self.size, self.settled = best, True
 
     def halve(self) -> bool:
         """After running out of memory: use half the size from now on; False if it is 1 already."""
