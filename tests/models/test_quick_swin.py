@@ -117,14 +117,6 @@ def test_tiles_do_not_depend_on_their_company() -> None:
         assert torch.equal(maps_of(quick, network, pixels[index : index + 1])[0], together[index])
 
 
-def test_places_that_are_no_neighbours_are_not_counted_as_large_scores() -> None:
-    network, side = sharp("Swin-T")
-    quick = quick_swin(network, MEAN, STD, tiles(2, side, seed=1))
-    blocks = [part for part in quick.modules() if isinstance(part, QuickBlock)]  # type: ignore[union-attr]
-    assert any(block.neighbours is not None for block in blocks)
-    assert max(block.largest_score for block in blocks) < 40
-
-
 def test_the_network_itself_is_not_changed() -> None:
     network, side = sharp("micro")
     before = copy.deepcopy(network.state_dict())
