@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from napari_ore_minerals.models.devices import cpu_bf16, prepare_process
+from napari_ore_minerals.models.devices import Precision, cpu_bf16, prepare_process
 
 AS_STARTED = dict(os.environ)
 prepare_process()
@@ -167,10 +167,10 @@ def to_map(picture: Path, classifier: Classifier, result: Path | None = None) ->
     return mineral_map.run.tiles
 
 
-def first_tiles(picture: Path, folder: Path) -> tuple[float, float]:
+def first_tiles(picture: Path, folder: Path, precision: Precision) -> tuple[float, float]:
     """Seconds of loading the model, and from opening the picture to the first classified tiles."""
     begun = time.perf_counter()
-    classifier = Classifier.load(folder)
+    classifier = Classifier.load(folder, precision=precision)
     loaded = time.perf_counter()
     steps = classify_steps(Micrograph.open(picture), classifier)
     next(steps)
@@ -221,12 +221,12 @@ def measure(arguments: argparse.Namespace, folder: Path) -> bool:
     picture = arguments.picture or a_picture(folder / "picture.jpg", *arguments.size)
     model = arguments.model or (None if arguments.architecture else bundled())
     model = model or a_model(folder / "model", arguments.architecture)
-    classifier = Classifier.load(model)
+    classifier = Classifier.load(model, precision=arguments.precision)
     print(machine(classifier))
     network = load_network(model)[1]
     card = classifier.card
     batch = best_batch(network, classifier)
-    loading, first = first_tiles(picture, model)
+    loading, first = first_tiles(picture, model, arguments.precision)
     print(f"{card.name}, {card.architecture}; {picture.name}; best batch of the bare network: {batch}")
     print(f"loading the model {loading:.2f} s; from opening the picture to the first tiles {first:.2f} s")
     first_picture = Rates()  # which also finds the batch size, for all that follow
@@ -257,6 +257,7 @@ def main() -> int:
     parser.add_argument("--picture", type=Path, help="a photograph; by default a made-up one")
     parser.add_argument("--size", type=int, nargs=2, default=(3072, 4096), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--threads", type=int, help="threads of torch; by default its own choice")
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--script-tiles", type=int, default=64, help="tiles that the script does in a round")
     arguments = parser.parse_args()
