@@ -19,7 +19,7 @@ from PIL import Image
 
 from napari_ore_minerals import cli
 from napari_ore_minerals.maps.files import read_result
-from napari_ore_minerals.models.classifier import BUNDLED
+from napari_ore_minerals.models.classifier import BUNDLED, bundled
 
 FILES = {"minerals.tif", "confidence.tif", "heatmaps.tif", "areas.csv", "overlay.png", "run.json"}
 HAS_MODEL = any(BUNDLED.glob("*/card.json"))
@@ -243,6 +243,18 @@ def test_pictures_in_folders_below_are_told(
     assert f"not taken ({tmp_path / 'all' / 'B'}): name" in capsys.readouterr().err
     assert call("classify", *(tmp_path / "all" / name for name in "AB"), "--model", micro_model) == 0
     assert "not taken" not in capsys.readouterr().err
+
+
+def test_the_bundled_model_has_the_name_that_is_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = bundled().name
+    monkeypatch.chdir(tmp_path)
+    assert call("models", "show", name) == 0
+    assert f'"name": "{name}"' in capsys.readouterr().out
+    (tmp_path / name).mkdir()
+    assert call("models", "show", name) == 1, "a folder of that name is meant"
+    assert "is no model" in capsys.readouterr().err
 
 
 def test_models_show_prints_the_card(micro_model: Path, capsys: pytest.CaptureFixture[str]) -> None:

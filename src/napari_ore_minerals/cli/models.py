@@ -21,8 +21,8 @@ def model_named(name: Path | str | None, store: Path | None = None) -> Path:
     Parameters
     ----------
     name
-        A folder, the number of a version in the store, ``"bundled"``, or None for the current model,
-        which is said on standard error where it is not the bundled one.
+        A folder, the number of a version in the store, ``"bundled"`` or that model's own name where no folder
+        has it, or None for the current model, which is said on standard error where it is not the bundled one.
     store
         Folder of the store; None for the user's own.
     """
@@ -36,7 +36,7 @@ def model_named(name: Path | str | None, store: Path | None = None) -> Path:
             return bundled()
         tell(f"Model: version {current.version.number} of yours, {current.version.card.name}")
         return current.version.folder
-    if str(name) == BUNDLED:
+    if str(name) == BUNDLED or (str(name) == bundled().name and not Path(name).exists()):
         return bundled()
     return store_at(store).version(int(str(name))).folder if str(name).isdigit() else Path(name)
 
