@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +21,16 @@ class Earlier:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+class Model:
+    """A model of one weight."""
+
+    def __init__(self, weight: float) -> None:
+        self.network = network_of(weight)
+
+    def replace_weights(self, weights: dict[str, torch.Tensor]) -> None:
+        self.network.load_state_dict(weights)
 
 
 def network_of(value: float) -> nn.Module:
@@ -49,7 +58,7 @@ def forgets(monkeypatch: pytest.MonkeyPatch):
 )
 def test_as_far_as_nothing_is_forgotten(forgets, most: float, weight: float, steps: float) -> None:
     forgets(most)
-    taught, parent = SimpleNamespace(network=network_of(3.0)), SimpleNamespace(network=network_of(-2.0))
+    taught, parent = Model(3.0), Model(-2.0)
     way = [network_of(0.0), network_of(1.0)]
     before = copy.deepcopy([one.state_dict() for one in way])
     earlier = Earlier([0, 0])
@@ -61,7 +70,7 @@ def test_as_far_as_nothing_is_forgotten(forgets, most: float, weight: float, ste
 
 def test_without_earlier_tiles_it_goes_all_the_way(forgets) -> None:
     forgets(0.0)
-    taught = SimpleNamespace(network=network_of(3.0))
+    taught = Model(3.0)
     assert go_as_far_as_nothing_is_forgotten(taught, [network_of(0.0)], Earlier([]), taught) == 1.0
     assert taught.network.weight.item() == 3.0
 
