@@ -184,7 +184,10 @@ class ColourModel:
     def _distances(self) -> tuple[NDArray[np.float64], float]:
         """Squared distances of the groups, and the median of those to the nearest one."""
         squares: NDArray[np.float64] = ((self.centres[:, np.newaxis] - self.centres) ** 2).sum(axis=2)
-        return squares, float(np.median(np.sort(squares, axis=1)[:, 1])) if len(squares) > 1 else 1.0
+        if len(squares) < 2:
+            return squares, 1.0
+        nearest = float(np.median(np.sort(squares, axis=1)[:, 1]))
+        return squares, max(nearest, 1e-12)  # centres may fall together
 
 
 def _scale(centred: NDArray[np.float64], patches: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -34,9 +34,7 @@ LEAST_SHARE = 0.02  # of a mineral at any place: the map is never taken to be su
 LEAST_COLOUR = 0.001  # the same for colours
 PLACE_POWER = 0.7
 COMPANY_PX, COMPANY_POWER, LEAST_COMPANY = 12.0, 0.5, 0.01
-LEAST_GANGUE = (
-    0.1  # the same at any place and in any company: cracks and pits are everywhere, and too small for cells
-)
+LEAST_GANGUE = 0.1  # the same anywhere and in any company: cracks and pits are too small for cells
 SMOOTH_PX = 1.3
 LEARNT_PX, LEARNT_WINDOWS, LEARNT_STEP = 256, 48, 3
 COMPANY_REACH, SMOOTH_REACH = 36, 4
