@@ -7,6 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from sharp_attention import sharpened
 from torch import nn
 
 from napari_ore_minerals.models import quick_swin as module
@@ -29,14 +30,7 @@ def sharp(name: str) -> tuple[nn.Module, int]:
     """Build a network whose random attention is sharp, so that it matters which places it sees."""
     architecture, convention, side = NETWORKS[name]
     torch.manual_seed(3)
-    network = build_network(architecture, 5, swin_convention=convention, input_px=side).eval()
-    with torch.no_grad():
-        for key, value in network.named_parameters():
-            if key.endswith("qkv.weight"):
-                value.mul_(3)
-            elif key.endswith("bias_table"):
-                value.normal_(std=0.5)
-    return network, side
+    return sharpened(build_network(architecture, 5, swin_convention=convention, input_px=side)), side
 
 
 def tiles(count: int, side: int, seed: int = 7) -> torch.Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from published_swin import published_logits, published_names
+from sharp_attention import sharpened
 from torch import nn
 
 from napari_ore_minerals.learning.dataset import TileSamples
@@ -29,14 +30,7 @@ NOISE = 1e-5  # of logits up to about 1, in float32
 def swin(input_px: int, convention: SwinConvention = "pad-then-shift") -> nn.Module:
     """Build a Swin-T whose random attention is sharp, so that it matters which places it sees."""
     torch.manual_seed(3)
-    network = build_network(SWIN_T, 5, swin_convention=convention, input_px=input_px).eval()
-    with torch.no_grad():
-        for name, value in network.named_parameters():
-            if name.endswith("qkv.weight"):
-                value.mul_(3)
-            elif name.endswith("bias_table"):
-                value.normal_(std=0.5)
-    return network
+    return sharpened(build_network(SWIN_T, 5, swin_convention=convention, input_px=input_px))
 
 
 def card(input_px: int = 224) -> ModelCard:
