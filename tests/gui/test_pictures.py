@@ -18,6 +18,7 @@ from napari_ore_minerals.maps.records import ClassifyOptions
 from napari_ore_minerals.minerals import DEFAULT_MINERALS
 from napari_ore_minerals.models.card import ModelCard
 from napari_ore_minerals.widgets.input_form import grid_over
+from napari_ore_minerals.widgets.layer_scale import um_per_px_of, why_no_scale
 from napari_ore_minerals.widgets.parts import (
     cells_of_shapes,
     cells_of_window,
@@ -25,7 +26,7 @@ from napari_ore_minerals.widgets.parts import (
     window_in_view,
     window_of,
 )
-from napari_ore_minerals.widgets.pictures import picture_of, um_per_px_of, why_no_scale
+from napari_ore_minerals.widgets.pictures import picture_of
 
 TRANSFORMS: dict[str, dict[str, Any]] = {
     "none": {},

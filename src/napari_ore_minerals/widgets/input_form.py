@@ -17,12 +17,13 @@ from napari_ore_minerals.errors import OptionError, PictureError
 from napari_ore_minerals.images.tiles import TileGrid
 from napari_ore_minerals.maps.records import ClassifyOptions
 from napari_ore_minerals.widgets.gathered import Task
+from napari_ore_minerals.widgets.layer_scale import why_no_scale
 from napari_ore_minerals.widgets.messages import Load
 from napari_ore_minerals.widgets.model_chooser import ModelChooser
 from napari_ore_minerals.widgets.options_form import OptionsForm
 from napari_ore_minerals.widgets.parts import cells_of_shapes, cells_of_window, window_in_view
 from napari_ore_minerals.widgets.picture_chooser import PictureChooser
-from napari_ore_minerals.widgets.pictures import LayerPicture, picture_of, why_no_scale
+from napari_ore_minerals.widgets.pictures import LayerPicture, picture_of
 from napari_ore_minerals.widgets.reading_row import ReadingRow
 
 if TYPE_CHECKING:

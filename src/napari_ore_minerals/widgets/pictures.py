@@ -12,6 +12,7 @@ from napari.utils.transforms import Affine
 
 from napari_ore_minerals.errors import PictureError
 from napari_ore_minerals.images.pixels import PictureAnswers, ReadOptions
+from napari_ore_minerals.widgets.layer_scale import um_per_px_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,19 +23,12 @@ if TYPE_CHECKING:
     from napari_ore_minerals.images.micrograph import Micrograph
 
 LAYER_SCALE, BY_USER = "layer scale", "given by the user"
-SQUARE = 0.01
 FILE_KEY = (
     "ore_minerals_file"  # of layers that show what this program reads from a file: its path, and whose id
 )
 ANSWERS_KEY = "ore_minerals_answers"  # with which such a file was opened, a PictureAnswers
 BROWSED_KEY = "ore_minerals_browsed"  # of layers whose coarser levels are for the eye alone
-
-
-ASKED = (
-    "bit_depth",
-    "value_range",
-    "channel_order",
-)  # of the user; the rest of the answers follows from a layer
+ASKED = ("bit_depth", "value_range", "channel_order")  # of the user; the other answers follow from a layer
 _UNANSWERED = PictureAnswers()
 
 
@@ -237,32 +231,6 @@ def resized(transform: dict[str, Any], factor: float, units: str | None = None) 
         "affine": affine,
         "units": named if units is None else (*named[:lead], units, units),
     }
-
-
-def um_per_px_of(layer: Layer) -> float | None:
-    """Micrometres per pixel of a layer whose units are lengths and whose pixels are square; else None."""
-    lengths = _sides_um(layer)
-    square = lengths is not None and math.isclose(*lengths, rel_tol=SQUARE)
-    return lengths[1] if lengths and square and 0.001 <= lengths[1] <= 1000 else None
-
-
-def why_no_scale(layer: Layer) -> str:
-    """Say in a few words why a layer without um/px has none."""
-    lengths = _sides_um(layer)
-    return "pixels are not square" if lengths and not math.isclose(*lengths, rel_tol=SQUARE) else "not known"
-
-
-def _sides_um(layer: Layer) -> tuple[float, float] | None:
-    own = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear)
-    linear = layer.affine.affine_matrix[:-1, :-1] @ own.linear_matrix
-    units = layer.units[-2:]
-    if not all(unit.is_compatible_with("micrometer") for unit in units):
-        return None
-    rows, columns = (
-        float((1 * unit).to("micrometer").magnitude) * float(np.linalg.norm(linear[:, axis]))
-        for axis, unit in zip((-2, -1), units, strict=True)
-    )
-    return rows, columns
 
 
 def _scale(layer: Image, given: float | None, told: Told | None) -> tuple[float | None, str]:
