@@ -59,7 +59,10 @@ class ModelChooser(QWidget):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self._bundled = _choices(bundled_models(), " (bundled)")
+        self._bundled = [  # whose name alone has room
+            choice._replace(title=choice.card.name, hint=f"bundled, version {choice.card.version}")
+            for choice in _choices(bundled_models())
+        ]
         self._versions: list[Choice] = []
         self._folders = _choices(list(reversed(memory.model_folders())))
         self._picked = False  # by the user, so that it stays when the store has been read
@@ -172,13 +175,13 @@ class ModelChooser(QWidget):  # type: ignore[misc]
             self.choose(Path(named))
 
 
-def _choices(folders: list[Path], note: str = "") -> list[Choice]:
+def _choices(folders: list[Path]) -> list[Choice]:
     """Those of the folders whose card can be read."""
     found = []
     for folder in folders:
         with contextlib.suppress(ModelError):
             card = read_card(folder)
-            found.append(Choice(folder, card, f"{card.name} {card.version}{note}"))
+            found.append(Choice(folder, card, f"{card.name} {card.version}"))
     return found
 
 
