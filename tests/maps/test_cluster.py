@@ -21,6 +21,7 @@ from PIL import Image
 
 from napari_ore_minerals.errors import JobError, ModelError, OptionError
 from napari_ore_minerals.images.micrograph import Micrograph
+from napari_ore_minerals.maps import cluster_batch
 from napari_ore_minerals.maps.batch import Outcome, area_table, batch_steps, result_folders
 from napari_ore_minerals.maps.cluster import check_address, connected
 from napari_ore_minerals.maps.cluster_batch import Batch, cluster_steps
@@ -31,7 +32,7 @@ from napari_ore_minerals.models.classifier import Classifier
 from napari_ore_minerals.progress import Progress, run
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
 pytest.importorskip("distributed")
 OPTIONS = ClassifyOptions(device="cpu", precision="fp32")
@@ -201,6 +202,34 @@ def test_workers_that_die_again_and_again_leave_the_bytes_of_one_process(
     assert {path.name for path in (tmp_path / "cluster").iterdir()} == {
         path.name for path in (tmp_path / "alone").iterdir()
     }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(90)
+def test_a_worker_that_leaves_before_its_answer_is_heard_is_started_anew(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distributed.chaos import KillWorker
+
+    left: list[str] = []
+    with connected(workers=1) as client:
+
+        def hear(future: Future) -> TaskAnswer | None:
+            if not left:
+                left.extend(client.nthreads())
+                with suppress(OSError):  # told to a worker that leaves at once, with its nanny
+                    client.register_plugin(KillWorker(delay="1 ms", mode="sys.exit"), name="chaos")
+                while set(left) & set(client.nthreads()):
+                    time.sleep(0.01)
+                with suppress(OSError):
+                    client.unregister_worker_plugin("chaos")
+            return heard(future)
+
+        heard = cluster_batch._answer
+        monkeypatch.setattr(cluster_batch, "_answer", hear)
+        outcomes = run(cluster_steps(replace(batch, pictures=batch.pictures[:2]), client))
+    assert [outcome.problem for outcome in outcomes] == ["", ""]
+    assert left
 
 
 def _line(process: psutil.Process) -> str:

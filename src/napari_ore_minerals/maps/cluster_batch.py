@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 _POLL_SECONDS = 0.5
+_ANSWER_SECONDS = 2.0  # a few lines of text; the worker that has them may be gone
 _LEFT_OVER = re.compile(r"\.(.{1,80})-(?:older-)?[0-9a-f]{32}", re.DOTALL)  # `models.durable`
 
 
@@ -173,10 +174,12 @@ class _Run:
         ):
             wait(list(self._running), timeout=_POLL_SECONDS, return_when="FIRST_COMPLETED")
         for future in [one for one in self._running if one.done()]:
-            if future.status in ("cancelled", "lost"):
+            if future.status == "cancelled":
                 raise self._lost(self._client.scheduler.address)
-            number = self._running.pop(future)
-            self._known[number] = self._outcome(number, future)
+            answer = _answer(future)
+            if answer is not None:
+                number = self._running.pop(future)
+                self._known[number] = self._outcome(number, answer)
 
     def in_order(self, *, skipping: bool = False) -> Iterator[Outcome]:
         """Return what is to be told now, with its map: in the order of the pictures, or all that is known."""
@@ -212,9 +215,8 @@ class _Run:
             self._known[number] = Outcome(path, folder, problem=str(error) or type(error).__name__)
             return None
 
-    def _outcome(self, number: int, future: Future) -> Outcome:
+    def _outcome(self, number: int, answer: TaskAnswer) -> Outcome:
         was_there, guesses = self._there.pop(number)
-        answer = _answer(future)
         return Outcome(
             self._batch.pictures[number],
             self._folders[number],
@@ -240,20 +242,25 @@ class _Run:
         )
 
 
-def _answer(future: Future) -> TaskAnswer:
-    """Return what a worker said, or why none could."""
+def _answer(future: Future) -> TaskAnswer | None:
+    """Return what a worker said, or why none could; None if it died before it was heard, and another one is asked."""
     from distributed.scheduler import KilledWorker
 
-    error: Any = future.exception() if future.status == "error" else None
+    try:
+        error: Any = future.exception(timeout=_ANSWER_SECONDS)
+        if error is None:
+            return TaskAnswer.model_validate_json(future.result(timeout=_ANSWER_SECONDS))
+    except (TimeoutError, CancelledError):  # without a time, nobody would start workers anew that left meanwhile
+        return None
+    except KilledWorker as last:
+        error = last
     if isinstance(error, KilledWorker):
         died = error.allowed_failures + 1
         return TaskAnswer(
             problem=f"{died} workers died with this picture, one after another: "
             "it may need more memory than a worker has"
         )
-    if error is not None:
-        return TaskAnswer(problem=f"{type(error).__name__}: {error}")
-    return TaskAnswer.model_validate_json(future.result())
+    return TaskAnswer(problem=f"{type(error).__name__}: {error}")
 
 
 def _sweep(folders: Iterable[Path]) -> None:
