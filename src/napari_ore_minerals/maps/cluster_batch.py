@@ -243,14 +243,17 @@ class _Run:
 
 
 def _answer(future: Future) -> TaskAnswer | None:
-    """Return what a worker said, or why none could; None if it died before it was heard, and another one is asked."""
+    """Return what a worker said, or why none could; None if it died before it was heard, and another one is asked.
+
+    It is not waited for without an end: workers that leave are started anew by who waits here.
+    """
     from distributed.scheduler import KilledWorker
 
     try:
         error: Any = future.exception(timeout=_ANSWER_SECONDS)
         if error is None:
             return TaskAnswer.model_validate_json(future.result(timeout=_ANSWER_SECONDS))
-    except (TimeoutError, CancelledError):  # without a time, nobody would start workers anew that left meanwhile
+    except (TimeoutError, CancelledError):
         return None
     except KilledWorker as last:
         error = last
