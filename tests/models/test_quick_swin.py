@@ -14,13 +14,14 @@ from napari_ore_minerals.models import quick_swin as module
 from napari_ore_minerals.models.architectures import build_network
 from napari_ore_minerals.models.cam import class_maps, evidence_of
 from napari_ore_minerals.models.classifier import Classifier, bundled
-from napari_ore_minerals.models.quick_swin import QuickBlock, quick_swin
+from napari_ore_minerals.models.quick_swin import QuickBlock, QuickSwin, quick_swin
 from napari_ore_minerals.models.store import load_network, network_of
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 NETWORKS = {
     "compact": ("ore_swin_compact", "timm", 224),
     "micro": ("ore_swin_micro", "timm", 32),
+    "micro, maps that windows and merging leave a rest of": ("ore_swin_micro", "pad-then-shift", 36),
     "Swin-T": ("swin_tiny_patch4_window7_224", "timm", 224),
     "Swin-T, windows filled up, then shifted": ("swin_tiny_patch4_window7_224", "pad-then-shift", 256),
 }
@@ -45,13 +46,13 @@ def normalised(pixels: torch.Tensor) -> torch.Tensor:
     return (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
 
 
-def maps_of(quick: nn.Module | None, network: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+def maps_of(quick: QuickSwin | None, network: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
     assert quick is not None
     with torch.inference_mode():
-        return evidence_of(network, quick.forward_features(pixels))[1]  # type: ignore[operator]
+        return evidence_of(network, quick.forward_features(pixels))[1]
 
 
-def errors(network: nn.Module, quick: nn.Module | None, pixels: torch.Tensor) -> tuple[float, float]:
+def errors(network: nn.Module, quick: QuickSwin | None, pixels: torch.Tensor) -> tuple[float, float]:
     """Root mean square errors against fp32: of the quick one, and of timm's with autocast."""
     with torch.inference_mode():
         exact = class_maps(network, normalised(pixels))[1]

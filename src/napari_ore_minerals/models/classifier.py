@@ -21,7 +21,7 @@ from .batch_size import BatchSize
 from .cam import ExplainMethod, class_maps, classifier_layer, evidence_of, explain, feature_map
 from .devices import Device, DeviceName, Precision, choose_device, choose_precision
 from .gpu_faults import out_of_memory
-from .quick_swin import quick_swin
+from .quick_swin import QuickSwin, quick_swin
 from .store import load_network
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ class Classifier:
 
     def _prepare(self) -> None:
         """Make what the precision needs, and go back to fp32 where bf16 answers differently."""
-        self._quick: nn.Module | None = None
+        self._quick: QuickSwin | None = None
         self.precision = self._chosen
         self.notices = [notice for notice in self.notices if not notice.startswith(DIFFER)]
         if self.precision == "fp32":
@@ -247,7 +247,7 @@ class Classifier:
     def _seen(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
         """Last feature map of (n, s, s, 3) uint8 tiles, in this classifier's precision."""
         if self._quick is not None:
-            return feature_map(self._quick, self._on_device(pixels))
+            return self._quick.forward_features(self._on_device(pixels))
         kind = self.device.torch_device.type
         with torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bf16"):
             return feature_map(self.network, self.normalised(pixels))

@@ -2,7 +2,8 @@
 
 On such a CPU the products of a small Swin take less time than what lies between them.  timm's blocks copy the
 feature map up to six times to cut it into shifted windows, and go over the attention scores five times.
-Here windows are cut by one gather; and what never changes (position bias and mask, the scale of queries, the norm of
+Here places lie in the order of a block's windows from the first pixel on, and are put into that of the next block by
+one gather, or as four become one; and what never changes (position bias and mask, the scale of queries, the norm of
 pixels) is put into weights once.  Where trial tiles have small scores, as in the first stages with their many windows,
 exponentials are taken as they are and weigh the values first, so that the few sums are divided and not the many
 weights.
@@ -14,7 +15,7 @@ import copy
 from typing import TYPE_CHECKING
 
 import torch
-from timm.models.swin_transformer import SwinTransformer
+from timm.models.swin_transformer import PatchMerging, SwinTransformer
 from torch import nn
 from torch.nn import functional
 
@@ -30,16 +31,18 @@ LARGEST_SCORE = (
     80.0  # what is beyond, in blocks of small scores, counts as 80: bf16 ends at e to the power of 88
 )
 MIDDLE = 128  # of pixels: what is near 0 is the more exact in bf16
-SUMS = 8  # columns of ones beside the values, whose weighted mean is the sum of weights; products of eights are fast
+WORD, BYTES_OF_WORD = torch.int32, 4
+MIDDLE_OF_WORD = int.from_bytes(bytes([MIDDLE] * BYTES_OF_WORD), "little", signed=True)
 _ONEDNN = torch.ops.mkldnn
 _FUSED_LINEAR = getattr(_ONEDNN, "_linear_pointwise", None)
 if _FUSED_LINEAR is not None and not _ONEDNN._is_mkldnn_bf16_supported():
     _FUSED_LINEAR = None
+_LAID_OUT = None if _FUSED_LINEAR is None else getattr(_ONEDNN, "_reorder_linear_weight", None)
 
 
 def quick_swin(
     network: nn.Module, mean: Sequence[float], std: Sequence[float], trial_tiles: torch.Tensor
-) -> nn.Module | None:
+) -> QuickSwin | None:
     """Copy a Swin for inference on a CPU in bf16.
 
     Parameters
@@ -54,66 +57,174 @@ def quick_swin(
 
     Returns
     -------
-    torch.nn.Module or None
-        Takes (n, s, s, 3) uint8 tensors, s as the network was built for, and has ``forward_features``;
-        None for a network that is no Swin.
+    QuickSwin or None
+        Takes (n, s, s, 3) uint8 tensors, s as the network was built for; None for a network that is no Swin.
     """
     if not isinstance(network, SwinTransformer):
         return None
-    copied: nn.Module = copy.deepcopy(network).bfloat16()
-    copied.patch_embed = QuickPatches(network.patch_embed, mean, std)
-    blocks: list[QuickBlock] = []
-    for stage in copied.get_submodule("layers").children():
-        quick = [QuickBlock(block) for block in stage.get_submodule("blocks").children()]
-        stage.blocks = nn.Sequential(*quick)
-        blocks += quick
-    copied.eval().requires_grad_(False)
+    quick = QuickSwin(network, mean, std).eval().requires_grad_(False)
     with torch.inference_mode():
-        copied.forward_features(trial_tiles)  # type: ignore[operator]
-    for block in blocks:
-        block.settle()
-    return copied
+        quick.forward_features(trial_tiles)
+    for part in quick.modules():
+        if isinstance(part, QuickBlock):
+            part.settle()
+    return quick
+
+
+class QuickSwin(nn.Module):
+    """Patches, then blocks and what merges places between them, each of which gives places as the next wants them."""
+
+    def __init__(self, network: SwinTransformer, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        stages = [[QuickBlock(block) for block in stage.blocks] for stage in network.layers]
+        self.patches = QuickPatches(network.patch_embed, mean, std, stages[0][0].plain_windows)
+        here, resolution = self.patches.places, stages[0][0].resolution
+        steps = nn.Sequential()
+        for stage, (first, *others) in zip(network.layers, stages, strict=True):
+            if isinstance(stage.downsample, PatchMerging):
+                steps.append(QuickMerging(stage.downsample, resolution, here, first.wanted))
+            else:
+                first.come_from(here)
+            steps.append(first)
+            here, resolution = first.wanted, first.resolution
+            for block in others:
+                block.come_from(here)
+                steps.append(block)
+                here = block.wanted
+        self.steps = steps
+        self.shape = resolution
+        self.back = _gather(here, torch.arange(len(here)))
+        self.norm = _in_bf16(network.norm)
+
+    def forward_features(self, tiles: torch.Tensor) -> torch.Tensor:
+        """Last feature map, (n, s, s, 3) uint8 to (n, h, w, d)."""
+        tokens = self.norm(self.steps(self.patches(tiles)))
+        return _gathered(tokens, self.back).view(len(tokens), *self.shape, -1)
 
 
 class QuickPatches(nn.Module):
     """The first layer, which takes pixels as they are: its patches do not overlap, so that it is linear."""
 
-    def __init__(self, layer: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, layer: nn.Module, mean: Sequence[float], std: Sequence[float], windows: tuple[int, int] | None
+    ) -> None:
         super().__init__()
         projection: nn.Conv2d = layer.proj  # type: ignore[assignment]
         self.side = projection.kernel_size[0]
+        self.rows, self.columns = layer.grid_size  # type: ignore[misc]
+        self.windows = windows or (1, self.columns)
+        places = torch.arange(self.rows * self.columns).view(self.rows, self.columns)
+        self.places = _cut(places, self.windows)
         middle, spread = (255 * torch.tensor(values).view(3, 1, 1) for values in (mean, std))
         weight = projection.weight.detach().float() / spread
         shift = (weight * (MIDDLE - middle)).sum(dim=(1, 2, 3))
-        self.bias = (shift if projection.bias is None else shift + projection.bias.detach()).bfloat16()
-        self.weight = weight.permute(0, 2, 3, 1).flatten(1).bfloat16()
-        self.norm: nn.Module = copy.deepcopy(layer.get_submodule("norm")).bfloat16()
+        bias = shift if projection.bias is None else shift + projection.bias.detach()
+        self.projection = QuickLinear(weight.permute(0, 2, 3, 1).flatten(1), bias)
+        self.norm = _in_bf16(layer.get_submodule("norm"))
 
     def forward(self, tiles: torch.Tensor) -> torch.Tensor:
-        """Embed patches, (n, s, s, 3) uint8 to (n, h, w, d); bf16 has all whole numbers up to 256."""
-        count, side, patch = len(tiles), tiles.shape[1], self.side
-        signed = tiles.bitwise_xor(MIDDLE).view(torch.int8)  # less 128
-        patches = signed.view(count, side // patch, patch, side // patch, patch * 3).transpose(2, 3)
-        pixels = patches.contiguous().flatten(3).bfloat16()
-        embedded: torch.Tensor = self.norm(_linear(pixels, self.weight, self.bias))
+        """Embed patches, (n, s, s, 3) uint8 to (n, l, d); bf16 has all whole numbers up to 256."""
+        (height, width), side = self.windows, self.side
+        signed = tiles.flatten(2).view(WORD).bitwise_xor(MIDDLE_OF_WORD)  # each byte less 128
+        cut = signed.view(
+            len(tiles),
+            self.rows // height,
+            height,
+            side,
+            self.columns // width,
+            width,
+            side * 3 // BYTES_OF_WORD,
+        ).permute(0, 1, 4, 2, 5, 3, 6)
+        pixels = cut.reshape(len(tiles), self.rows * self.columns, -1).view(torch.int8).bfloat16()
+        embedded: torch.Tensor = self.norm(self.projection(pixels))
         return embedded
 
 
+class QuickLinear(nn.Module):
+    """A linear layer; bias, GELU and what is added in the same pass where this torch has oneDNN's own.
+
+    Its weights are laid out once as oneDNN wants them.
+    """
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        super().__init__()
+        weight = weight.detach().bfloat16().contiguous()
+        self.weight = weight if _LAID_OUT is None else _LAID_OUT(weight)
+        self.bias = None if bias is None else bias.detach().bfloat16()
+
+    def forward(
+        self, values: torch.Tensor, activation: str = "none", *, beside: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """From (..., d) to (..., e); what is `beside`, of that shape, is added."""
+        found: torch.Tensor
+        if _FUSED_LINEAR is None:
+            found = functional.linear(values, self.weight, self.bias)
+            found = functional.gelu(found) if activation == "gelu" else found
+            return found if beside is None else found + beside
+        if beside is None:
+            found = _FUSED_LINEAR(values, self.weight, self.bias, activation, [], "none")
+        else:
+            found = _FUSED_LINEAR.binary(values, beside, self.weight, self.bias, "add")
+        return found
+
+
+class QuickMerging(nn.Module):
+    """Four places of a map become one of the next, which lie as its first block wants them."""
+
+    def __init__(
+        self, layer: PatchMerging, resolution: tuple[int, int], here: torch.Tensor, wanted: torch.Tensor
+    ) -> None:
+        super().__init__()
+        rows, columns = resolution
+        places = torch.arange(rows * columns).view(rows, columns)
+        places = functional.pad(places, (0, columns % 2, 0, rows % 2), value=rows * columns)
+        fours = places.view(places.shape[0] // 2, 2, -1, 2).permute(0, 2, 3, 1).reshape(-1, 4)
+        self.padded = places.numel() > rows * columns
+        self.gather = _gather(here, fours[wanted].flatten())
+        self.norm = _in_bf16(layer.norm)
+        self.reduction = QuickLinear(layer.reduction.weight, None)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Merge, (n, l, d) to (n, about l / 4, 2 d)."""
+        if self.padded:
+            tokens = functional.pad(tokens, (0, 0, 0, 1))
+        fours = _gathered(tokens, self.gather).view(len(tokens), -1, 4 * tokens.shape[2])
+        merged: torch.Tensor = self.reduction(self.norm(fours))
+        return merged
+
+
 class QuickBlock(nn.Module):
-    """What a block of timm's Swin does, in either convention of `models.windows`; without gradients."""
+    """What a block of timm's Swin does, in either convention of `models.windows`; without gradients.
+
+    Attributes
+    ----------
+    wanted : (l,) int64 tensor
+        Places of the map, row by row, in the order in which this block takes and gives them: that of its windows,
+        or the map's own where windows reach beyond it.
+    plain_windows : tuple of int or None
+        Rows and columns of its windows, where they cut the map without shift and rest.
+    """
 
     def __init__(self, block: SwinTransformerBlock) -> None:
         super().__init__()
-        self.norm1, self.norm2, self.mlp, self.proj = block.norm1, block.norm2, block.mlp, block.attn.proj
+        self.resolution: tuple[int, int] = block.input_resolution
         self.order, self.back, self.padded = _windows(block)
-        attention = block.attn
+        self.wanted = torch.arange(len(self.back)) if self.padded else self.order
+        self.plain_windows = None if self.padded or any(block.shift_size) else block.window_size
+        self.gather: torch.Tensor | None = None
+        attention, mlp = block.attn, block.mlp
+        self.norm1, self.norm2 = _in_bf16(block.norm1), _in_bf16(block.norm2)
+        self.proj, self.fc1, self.fc2 = (
+            QuickLinear(layer.weight, layer.bias) for layer in (attention.proj, mlp.fc1, mlp.fc2)
+        )
         self.heads, self.area = attention.num_heads, attention.window_area
         width = attention.qkv.out_features // 3
         scale = torch.ones(3 * width)
         scale[:width] = attention.scale
-        self.qkv_weight = (attention.qkv.weight.float() * scale[:, None]).bfloat16()
         bias = attention.qkv.bias
-        self.qkv_bias = None if bias is None else (bias.float() * scale).bfloat16()
+        self.qkv = QuickLinear(
+            attention.qkv.weight.float() * scale[:, None], None if bias is None else bias.float() * scale
+        )
         shift = attention._get_rel_pos_bias().float()
         if block.attn_mask is not None:
             shift = shift + block.attn_mask.float().unsqueeze(1)
@@ -123,18 +234,23 @@ class QuickBlock(nn.Module):
         self.small_scores: bool | None = None  # not known before trial tiles have been seen
         self.largest_score = float("inf")
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Attend in windows, then mix channels: (n, h, w, d) to (n, h, w, d)."""
-        tokens = features.flatten(1, 2)
+    def come_from(self, here: torch.Tensor) -> None:
+        """Expect places in the order in which the step before this one gives them."""
+        self.gather = _gather(here, self.wanted)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Attend in windows, then mix channels: (n, l, d) to (n, l, d)."""
+        tokens = _gathered(tokens, self.gather)
         seen = self.norm1(tokens)
         if self.padded:
-            seen = functional.pad(seen, (0, 0, 0, 1))
-        windows = seen.index_select(1, self.order).view(-1, self.area, seen.shape[2])
-        attended = self._attended(windows).view(len(seen), len(self.order), -1)
-        tokens = tokens + attended.index_select(1, self.back)
-        mixed = _linear(self.norm2(tokens), self.mlp.fc1.weight, self.mlp.fc1.bias, "gelu")
-        tokens += _linear(mixed, self.mlp.fc2.weight, self.mlp.fc2.bias)
-        return tokens.view(features.shape)
+            seen = functional.pad(seen, (0, 0, 0, 1)).index_select(1, self.order)
+        found = self._attended(seen.view(-1, self.area, seen.shape[2])).reshape(seen.shape)
+        if self.padded:
+            found = found.index_select(1, self.back)
+        tokens = self.proj(found, beside=tokens)
+        mixed = self.fc1(self.norm2(tokens), "gelu")
+        added: torch.Tensor = self.fc2(mixed, beside=tokens)
+        return added
 
     def settle(self) -> None:
         """Choose how softmax is taken, from what was seen until now."""
@@ -143,15 +259,16 @@ class QuickBlock(nn.Module):
             self.score_shift = self.score_shift.transpose(-2, -1).contiguous().bfloat16()
 
     def _attended(self, windows: torch.Tensor) -> torch.Tensor:
-        """Multi-head attention within each window: (m, area, d) to (m, area, d)."""
+        """Multi-head attention within each window, before the last projection: (m, area, d) to (m, area, d)."""
         count, area, heads = len(windows), self.area, self.heads
-        parts = _linear(windows, self.qkv_weight, self.qkv_bias).view(count, area, 3, heads, -1)
+        parts = self.qkv(windows).view(count, area, 3, heads, -1)
         queries, keys, values = parts.permute(2, 0, 3, 1, 4).unbind(0)
         width = queries.shape[3]
         queries, keys = queries.reshape(-1, area, width), keys.reshape(-1, area, width)
         if self.small_scores:
-            scores = torch.bmm(keys, queries.transpose(1, 2))
-            scores.view(-1, *self.score_shift.shape).add_(self.score_shift)
+            scores = torch.empty(len(keys), area, area, dtype=keys.dtype)
+            scores.view(-1, *self.score_shift.shape).copy_(self.score_shift)
+            scores.baddbmm_(keys, queries.transpose(1, 2))
             means = _means_by_sums(scores, values)
         else:
             scores = torch.bmm(queries, keys.transpose(1, 2)).view(-1, *self.score_shift.shape)
@@ -161,20 +278,20 @@ class QuickBlock(nn.Module):
             weights = exact.softmax(dim=-1).bfloat16().view(-1, area, area)
             means = torch.bmm(weights, values.reshape(-1, area, width))
             means = means.view(count, heads, area, width).transpose(1, 2)
-        return _linear(means.reshape(count, area, heads * width), self.proj.weight, self.proj.bias)
+        return means.reshape(count, area, heads * width)
 
 
 def _means_by_sums(scores: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """Means of the (m, heads, area, d) values that each place attends to: (m, area, heads, d).
 
-    The (m * heads, area, area) scores have a column for each place that looks; they are spent.  The values get
-    columns of ones, whose weighted sums are the sums of weights.
+    The (m * heads, area, area) scores have a column for each place that looks; they are spent.  The values get a
+    column of ones, whose weighted sum is the sum of weights.
     """
     count, heads, area, width = values.shape
     weights = scores.clamp_(-LARGEST_SCORE, LARGEST_SCORE).exp_()
-    widened = functional.pad(values, (0, SUMS), value=1.0).view(-1, area, width + SUMS)
-    sums = torch.bmm(widened.transpose(1, 2), weights).view(count, heads, width + SUMS, area)
-    return (sums[:, :, :width] * sums[:, :, width : width + 1].reciprocal()).permute(0, 3, 1, 2)
+    widened = functional.pad(values, (0, 1), value=1.0).view(-1, area, width + 1)
+    sums = torch.bmm(widened.transpose(1, 2), weights).view(count, heads, width + 1, area)
+    return (sums[:, :, :width] * sums[:, :, width:].reciprocal()).permute(0, 3, 1, 2)
 
 
 def _windows(block: SwinTransformerBlock) -> tuple[torch.Tensor, torch.Tensor, bool]:
@@ -188,17 +305,28 @@ def _windows(block: SwinTransformerBlock) -> tuple[torch.Tensor, torch.Tensor, b
         places = functional.pad(places, margins, value=beyond).roll(shifts, (0, 1))
     else:
         places = functional.pad(places.roll(shifts, (0, 1)), margins, value=beyond)
-    order = places.view(places.shape[0] // height, height, -1, width).transpose(1, 2).flatten()
+    order = _cut(places, (height, width))
     back = torch.argsort(order, stable=True)[:beyond]
     return order, back, len(order) > beyond
 
 
-def _linear(
-    values: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, activation: str = "none"
-) -> torch.Tensor:
-    """A linear layer; bias and GELU in the same pass where this torch has oneDNN's own."""
-    if _FUSED_LINEAR is not None:
-        found: torch.Tensor = _FUSED_LINEAR(values, weight, bias, activation, [], "none")
-        return found
-    found = functional.linear(values, weight, bias)
-    return functional.gelu(found) if activation == "gelu" else found
+def _cut(places: torch.Tensor, windows: tuple[int, int]) -> torch.Tensor:
+    """Put the places of a map, which windows fill, into the order of windows."""
+    height, width = windows
+    return places.view(places.shape[0] // height, height, -1, width).transpose(1, 2).flatten()
+
+
+def _gather(here: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor | None:
+    """Where each of the wanted places lies now; None if all lie so, in this order.  What is no place lies behind."""
+    now = torch.full((len(here) + 1,), len(here))
+    now[here] = torch.arange(len(here))
+    found = now[wanted]
+    return None if torch.equal(found, torch.arange(len(here))) else found
+
+
+def _gathered(tokens: torch.Tensor, gather: torch.Tensor | None) -> torch.Tensor:
+    return tokens if gather is None else tokens.index_select(1, gather)
+
+
+def _in_bf16(layer: nn.Module) -> nn.Module:
+    return copy.deepcopy(layer).bfloat16()
