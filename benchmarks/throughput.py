@@ -236,7 +236,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> bool:
     first_picture.time(lambda: to_map(picture, classifier))
     tiles = classify(Micrograph.open(picture), classifier).run.tiles
     rates = {name: Rates() for name in ("bare", "classify", "with result", "script")}
-    script = Script(model, picture, arguments.script_tiles, arguments.threads)
+    script = Script(model, picture, arguments.script_tiles or tiles, arguments.threads)
     script.run(Rates())  # which loads what it needs
     for _ in range(arguments.rounds):
         rates["classify"].time(lambda: to_map(picture, classifier))
@@ -262,7 +262,11 @@ def main() -> int:
     parser.add_argument("--threads", type=int, help="threads of torch; by default its own choice")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--script-tiles", type=int, default=64, help="tiles that the script does in a round")
+    parser.add_argument(
+        "--script-tiles",
+        type=int,
+        help="tiles that the script does in a round; by default all of the picture",
+    )
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)

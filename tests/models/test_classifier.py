@@ -87,6 +87,15 @@ def test_the_first_batch_of_a_size_is_not_what_decides() -> None:
     assert batch.size == 8
 
 
+def test_a_size_is_tried_again_before_it_is_given_up() -> None:
+    batch, disturbed = BatchSize(largest=16), 4
+    for _ in range(40):
+        busy = batch.size == 8 and disturbed > 0
+        disturbed -= busy
+        batch.record(batch.size, seconds=3.0 if busy else 1.0)
+    assert (batch.size, batch.settled) == (16, True)
+
+
 def test_batches_halve_down_to_one() -> None:
     batch = BatchSize(largest=4, size=4)
     assert [batch.halve(), batch.size, batch.halve(), batch.size, batch.halve()] == [True, 2, True, 1, False]

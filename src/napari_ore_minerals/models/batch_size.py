@@ -13,7 +13,8 @@ MUCH = 0.03
 class BatchSize:
     """Finds the fastest batch size while working, and halves it when memory runs out.
 
-    Sizes double until one is slower than the fastest by more than `MUCH`.
+    Sizes double until one is slower than the fastest by more than `MUCH`, in a second round of trials too:
+    another program may have had the processor in the first.
     """
 
     largest: int
@@ -30,9 +31,10 @@ class BatchSize:
             return
         rates = {size: max(found) for size, found in self.rates.items()}
         best = max(rates, key=rates.__getitem__)
-        if rates[self.size] >= (1 - MUCH) * rates[best] and self.size * 2 <= self.largest:
+        fast = rates[self.size] >= (1 - MUCH) * rates[best]
+        if fast and self.size * 2 <= self.largest:
             self.size *= 2
-        else:
+        elif fast or len(self.rates[self.size]) == 2 * TRIALS:
             self.size, self.settled = best, True
 
     def halve(self) -> bool:
