@@ -19,7 +19,7 @@ from timm.models.swin_transformer import PatchMerging, SwinTransformer
 from torch import nn
 from torch.nn import functional
 
-from .windows import PadThenShiftBlock
+from .places import Gather, in_fours, in_windows, in_windows_of, row_by_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,34 +72,29 @@ def quick_swin(
 
 
 class QuickSwin(nn.Module):
-    """Patches, then blocks and what merges places between them, each of which gives places as the next wants them."""
+    """Patches, then blocks and what merges places between them; places lie as the next block wants them."""
 
     def __init__(self, network: SwinTransformer, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         stages = [[QuickBlock(block) for block in stage.blocks] for stage in network.layers]
         self.patches = QuickPatches(network.patch_embed, mean, std, stages[0][0].plain_windows)
-        here, resolution = self.patches.places, stages[0][0].resolution
-        steps = nn.Sequential()
-        for stage, (first, *others) in zip(network.layers, stages, strict=True):
+        here, self.shape = self.patches.places, stages[0][0].shape
+        self.steps = nn.Sequential()
+        for stage, blocks in zip(network.layers, stages, strict=True):
             if isinstance(stage.downsample, PatchMerging):
-                steps.append(QuickMerging(stage.downsample, resolution, here, first.wanted))
-            else:
-                first.come_from(here)
-            steps.append(first)
-            here, resolution = first.wanted, first.resolution
-            for block in others:
-                block.come_from(here)
-                steps.append(block)
+                fours = in_fours(self.shape)[blocks[0].wanted]
+                self.steps.append(QuickMerging(stage.downsample, Gather(here, fours.flatten())))
+                here, self.shape = blocks[0].wanted, blocks[0].shape
+            for block in blocks:
+                self.steps.append(Gather(here, block.wanted)).append(block)
                 here = block.wanted
-        self.steps = steps
-        self.shape = resolution
-        self.back = _gather(here, torch.arange(len(here)))
         self.norm = _in_bf16(network.norm)
+        self.steps.append(Gather(here, row_by_row(self.shape).flatten()))
 
     def forward_features(self, tiles: torch.Tensor) -> torch.Tensor:
         """Last feature map, (n, s, s, 3) uint8 to (n, h, w, d)."""
-        tokens = self.norm(self.steps(self.patches(tiles)))
-        return _gathered(tokens, self.back).view(len(tokens), *self.shape, -1)
+        features: torch.Tensor = self.norm(self.steps(self.patches(tiles)))
+        return features.view(len(tiles), *self.shape, -1)
 
 
 class QuickPatches(nn.Module):
@@ -113,8 +108,7 @@ class QuickPatches(nn.Module):
         self.side = projection.kernel_size[0]
         self.rows, self.columns = layer.grid_size  # type: ignore[misc]
         self.windows = windows or (1, self.columns)
-        places = torch.arange(self.rows * self.columns).view(self.rows, self.columns)
-        self.places = _cut(places, self.windows)
+        self.places = in_windows(row_by_row((self.rows, self.columns)), self.windows)
         middle, spread = (255 * torch.tensor(values).view(3, 1, 1) for values in (mean, std))
         weight = projection.weight.detach().float() / spread
         shift = (weight * (MIDDLE - middle)).sum(dim=(1, 2, 3))
@@ -169,26 +163,17 @@ class QuickLinear(nn.Module):
 
 
 class QuickMerging(nn.Module):
-    """Four places of a map become one of the next, which lie as its first block wants them."""
+    """Four places of a map become one of the next."""
 
-    def __init__(
-        self, layer: PatchMerging, resolution: tuple[int, int], here: torch.Tensor, wanted: torch.Tensor
-    ) -> None:
+    def __init__(self, layer: PatchMerging, fours: Gather) -> None:
         super().__init__()
-        rows, columns = resolution
-        places = torch.arange(rows * columns).view(rows, columns)
-        places = functional.pad(places, (0, columns % 2, 0, rows % 2), value=rows * columns)
-        fours = places.view(places.shape[0] // 2, 2, -1, 2).permute(0, 2, 3, 1).reshape(-1, 4)
-        self.padded = places.numel() > rows * columns
-        self.gather = _gather(here, fours[wanted].flatten())
+        self.fours = fours
         self.norm = _in_bf16(layer.norm)
         self.reduction = QuickLinear(layer.reduction.weight, None)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Merge, (n, l, d) to (n, about l / 4, 2 d)."""
-        if self.padded:
-            tokens = functional.pad(tokens, (0, 0, 0, 1))
-        fours = _gathered(tokens, self.gather).view(len(tokens), -1, 4 * tokens.shape[2])
+        fours = self.fours(tokens).view(len(tokens), -1, 4 * tokens.shape[2])
         merged: torch.Tensor = self.reduction(self.norm(fours))
         return merged
 
@@ -207,11 +192,12 @@ class QuickBlock(nn.Module):
 
     def __init__(self, block: SwinTransformerBlock) -> None:
         super().__init__()
-        self.resolution: tuple[int, int] = block.input_resolution
-        self.order, self.back, self.padded = _windows(block)
-        self.wanted = torch.arange(len(self.back)) if self.padded else self.order
-        self.plain_windows = None if self.padded or any(block.shift_size) else block.window_size
-        self.gather: torch.Tensor | None = None
+        self.shape: tuple[int, int] = block.input_resolution
+        windows, places = in_windows_of(block), row_by_row(self.shape).flatten()
+        filled = len(windows) > len(places)
+        self.wanted = places if filled else windows
+        self.plain_windows = None if filled or any(block.shift_size) else block.window_size
+        self.cut, self.join = Gather(self.wanted, windows), Gather(windows, self.wanted)
         attention, mlp = block.attn, block.mlp
         self.norm1, self.norm2 = _in_bf16(block.norm1), _in_bf16(block.norm2)
         self.proj, self.fc1, self.fc2 = (
@@ -234,20 +220,11 @@ class QuickBlock(nn.Module):
         self.small_scores: bool | None = None  # not known before trial tiles have been seen
         self.largest_score = float("inf")
 
-    def come_from(self, here: torch.Tensor) -> None:
-        """Expect places in the order in which the step before this one gives them."""
-        self.gather = _gather(here, self.wanted)
-
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Attend in windows, then mix channels: (n, l, d) to (n, l, d)."""
-        tokens = _gathered(tokens, self.gather)
-        seen = self.norm1(tokens)
-        if self.padded:
-            seen = functional.pad(seen, (0, 0, 0, 1)).index_select(1, self.order)
+        seen = self.cut(self.norm1(tokens))
         found = self._attended(seen.view(-1, self.area, seen.shape[2])).reshape(seen.shape)
-        if self.padded:
-            found = found.index_select(1, self.back)
-        tokens = self.proj(found, beside=tokens)
+        tokens = self.proj(self.join(found), beside=tokens)
         mixed = self.fc1(self.norm2(tokens), "gelu")
         added: torch.Tensor = self.fc2(mixed, beside=tokens)
         return added
@@ -292,40 +269,6 @@ def _means_by_sums(scores: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     widened = functional.pad(values, (0, 1), value=1.0).view(-1, area, width + 1)
     sums = torch.bmm(widened.transpose(1, 2), weights).view(count, heads, width + 1, area)
     return (sums[:, :, :width] * sums[:, :, width:].reciprocal()).permute(0, 3, 1, 2)
-
-
-def _windows(block: SwinTransformerBlock) -> tuple[torch.Tensor, torch.Tensor, bool]:
-    """Which place of the map each place of the windows is, and back; and whether some are beyond the map's edge."""
-    (rows, columns), (height, width) = block.input_resolution, block.window_size
-    beyond = rows * columns
-    places = torch.arange(beyond).view(rows, columns)
-    margins = (0, -columns % width, 0, -rows % height)
-    shifts = [-shift for shift in block.shift_size]
-    if isinstance(block, PadThenShiftBlock):
-        places = functional.pad(places, margins, value=beyond).roll(shifts, (0, 1))
-    else:
-        places = functional.pad(places.roll(shifts, (0, 1)), margins, value=beyond)
-    order = _cut(places, (height, width))
-    back = torch.argsort(order, stable=True)[:beyond]
-    return order, back, len(order) > beyond
-
-
-def _cut(places: torch.Tensor, windows: tuple[int, int]) -> torch.Tensor:
-    """Put the places of a map, which windows fill, into the order of windows."""
-    height, width = windows
-    return places.view(places.shape[0] // height, height, -1, width).transpose(1, 2).flatten()
-
-
-def _gather(here: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor | None:
-    """Where each of the wanted places lies now; None if all lie so, in this order.  What is no place lies behind."""
-    now = torch.full((len(here) + 1,), len(here))
-    now[here] = torch.arange(len(here))
-    found = now[wanted]
-    return None if torch.equal(found, torch.arange(len(here))) else found
-
-
-def _gathered(tokens: torch.Tensor, gather: torch.Tensor | None) -> torch.Tensor:
-    return tokens if gather is None else tokens.index_select(1, gather)
 
 
 def _in_bf16(layer: nn.Module) -> nn.Module:
