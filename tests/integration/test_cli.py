@@ -353,6 +353,35 @@ def test_help_does_not_load_torch(arguments: list[str]) -> None:
     assert done.stdout.strip()
 
 
+PREPARED_FIRST = """
+import sys
+from napari_ore_minerals import cli
+from napari_ore_minerals.models import devices
+
+def look():
+    sys.exit(3 if "torch" in sys.modules else 4)
+
+devices.prepare_process = look
+sys.argv[0] = "ore-minerals"
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["demo", "--out", "demo"],
+        ["classify", "a.png"],
+        ["cells", "classify", "cells", "a.png"],
+        ["learn", "--corrections", "a.jsonl"],
+    ],
+    ids=["demo", "classify", "cells", "learn"],
+)
+def test_the_process_is_prepared_before_torch_is_there(arguments: list[str], tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", PREPARED_FIRST, *arguments], cwd=tmp_path, check=False)
+    assert ended.returncode == 4
+
+
 @pytest.mark.slow
 def test_help_is_quick() -> None:
     seconds = []

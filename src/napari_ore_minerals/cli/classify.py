@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cyclopts import App
 
     from napari_ore_minerals.maps.batch import Outcome
+    from napari_ore_minerals.maps.cluster_batch import Batch
     from napari_ore_minerals.models.classifier import Classifier
 
 MOST_WORKERS = 8
@@ -84,66 +85,95 @@ def classify(  # noqa: PLR0913 - a command's flags
         Print the results as JSON instead of tables.
     """
     paths = _taken(pictures)
-    if not paths:
-        return fail("no pictures (PNG, JPEG, BMP, TIFF) were found in what was named")
-    if table is not None and table.exists():
-        return fail(f"{table} exists: name another file for the table")
-    if workers is not None and scheduler != "local":
-        return fail("--workers belongs to --scheduler local: another cluster has the workers it has")
-    from napari_ore_minerals.maps.batch import Reading, area_table, batch_steps
+    wrong = _wrong(paths, table=table, scheduler=scheduler, workers=workers)
+    if wrong:
+        return fail(wrong)
+    from napari_ore_minerals.models.devices import prepare_process
+
+    prepare_process()
+    from napari_ore_minerals.maps.batch import Reading, area_table
+    from napari_ore_minerals.maps.cluster_batch import Batch
     from napari_ore_minerals.maps.files import write_areas
 
-    reading = Reading(um_per_px, answers)
-    found: list[dict[str, Any]] = []
-    facts: dict[Path, dict[str, str]] = {}
-    damaged: list[str] = []
-
-    def show(outcome: Outcome) -> None:
-        for guess in outcome.guesses:
-            tell(f"{outcome.picture.name}: assumed {guess}")
-        if outcome.map is None:
-            named = outcome.problem.startswith(outcome.picture.name)
-            tell(outcome.problem if named else f"{outcome.picture.name}: {outcome.problem}")
-            found.append({"picture": str(outcome.picture), "error": outcome.problem})
-            return
-        found.append(as_json(outcome.map, outcome.picture, outcome.folder))
-        facts[outcome.picture] = found[-1]["facts"]
-        damaged.extend([outcome.picture.name] * (outcome.map.run.damaged_chunks > 0))
-        if not json_output:
-            before = " (done before)" if outcome.done_before else ""
-            print(f"\n{outcome.picture.name} -> {outcome.folder}{before}")
-            print_areas(outcome.map)
-
-    if scheduler is None:
-        steps = batch_steps(
-            paths,
-            loaded(model, options),
-            options,
-            out=out,
-            reading=reading,
-            overwrite=overwrite,
-        )
-        outcomes = with_bar(steps, update=show)
-    else:
-        from napari_ore_minerals.maps.cluster import connected
-        from napari_ore_minerals.maps.cluster_batch import Batch, cluster_steps
-
-        batch = Batch(paths, models.model_named(model), options, out, reading, overwrite)
-        with connected(scheduler, workers=workers or _fitting_workers(options)) as client:
-            outcomes = with_bar(cluster_steps(batch, client), update=show)
+    batch = Batch(paths, models.model_named(model), options, out, Reading(um_per_px, answers), overwrite)
+    told = _Told(quiet=json_output)
+    outcomes = _classified(batch, scheduler, workers, told.tell)
     if json_output:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(told.found, indent=2))
     if table is not None:
-        write_areas(area_table(outcomes, facts), table)
+        write_areas(area_table(outcomes, told.facts), table)
     failures = sum(bool(outcome.problem) for outcome in outcomes)
     if failures:
         tell(f"{failures} of {len(paths)} pictures failed")
     if reports or grains:
         done = [outcome.folder for outcome in outcomes if not outcome.problem]
         failures += report.report_classified(done, grains=grains, overwrite=overwrite, quiet=json_output)
-    if damaged:
-        tell(f"damaged, and not processed where they are: {', '.join(damaged)}")
-    return SOME_FAILED if failures or damaged else 0
+    if told.damaged:
+        tell(f"damaged, and not processed where they are: {', '.join(told.damaged)}")
+    return SOME_FAILED if failures or told.damaged else 0
+
+
+class _Told:
+    """What has been said of the pictures, and is said once more at the end."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self.found: list[dict[str, Any]] = []
+        self.facts: dict[Path, dict[str, str]] = {}
+        self.damaged: list[str] = []
+
+    def tell(self, outcome: Outcome) -> None:
+        """Say what became of a picture."""
+        picture = outcome.picture
+        for guess in outcome.guesses:
+            tell(f"{picture.name}: assumed {guess}")
+        if outcome.map is None:
+            named = outcome.problem.startswith(picture.name)
+            tell(outcome.problem if named else f"{picture.name}: {outcome.problem}")
+            self.found.append({"picture": str(picture), "error": outcome.problem})
+            return
+        self.found.append(as_json(outcome.map, picture, outcome.folder))
+        self.facts[picture] = self.found[-1]["facts"]
+        if outcome.map.run.damaged_chunks > 0:
+            self.damaged.append(picture.name)
+        if not self._quiet:
+            before = " (done before)" if outcome.done_before else ""
+            print(f"\n{picture.name} -> {outcome.folder}{before}")
+            print_areas(outcome.map)
+
+
+def _wrong(paths: list[Path], *, table: Path | None, scheduler: str | None, workers: int | None) -> str:
+    """Say what speaks against beginning; empty if nothing does."""
+    if not paths:
+        return "no pictures (PNG, JPEG, BMP, TIFF) were found in what was named"
+    if table is not None and table.exists():
+        return f"{table} exists: name another file for the table"
+    if workers is not None and scheduler != "local":
+        return "--workers belongs to --scheduler local: another cluster has the workers it has"
+    return ""
+
+
+def _classified(
+    batch: Batch, scheduler: str | None, workers: int | None, update: Callable[[Outcome], None]
+) -> list[Outcome]:
+    """Classify in this process, or on the cluster that was named."""
+    if scheduler is None:
+        from napari_ore_minerals.maps.batch import batch_steps
+
+        steps = batch_steps(
+            batch.pictures,
+            loaded(batch.model, batch.options),
+            batch.options,
+            out=batch.out,
+            reading=batch.reading,
+            overwrite=batch.overwrite,
+        )
+        return with_bar(steps, update=update)
+    from napari_ore_minerals.maps.cluster import connected
+    from napari_ore_minerals.maps.cluster_batch import cluster_steps
+
+    with connected(scheduler, workers=workers or _fitting_workers(batch.options)) as client:
+        return with_bar(cluster_steps(batch, client), update=update)
 
 
 def register(app: App, _models_app: App) -> None:
@@ -151,11 +181,8 @@ def register(app: App, _models_app: App) -> None:
     app.command(classify)
 
 
-def loaded(model: str | None, options: ClassifyOptions) -> Classifier:
+def loaded(model: Path | str | None, options: ClassifyOptions) -> Classifier:
     """Load the model that was named, on the device that was asked for."""
-    from napari_ore_minerals.models.devices import prepare_process
-
-    prepare_process()
     from napari_ore_minerals.models.classifier import Classifier
 
     return Classifier.load(models.model_named(model), device=options.device, precision=options.precision)
@@ -163,9 +190,8 @@ def loaded(model: str | None, options: ClassifyOptions) -> Classifier:
 
 def _fitting_workers(options: ClassifyOptions) -> int:
     """Return how many workers this computer feeds: each has one thread, and a GPU is not shared."""
-    from napari_ore_minerals.models.devices import choose_device, prepare_process
+    from napari_ore_minerals.models.devices import choose_device
 
-    prepare_process()
     if choose_device(options.device).torch_device.type != "cpu":
         return 1
     import torch

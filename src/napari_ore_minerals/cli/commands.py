@@ -73,6 +73,9 @@ def demo(
     out
         Folder for the picture and its result; what an earlier demo left there is replaced.
     """
+    from napari_ore_minerals.models.devices import prepare_process
+
+    prepare_process()
     from napari_ore_minerals.images.simulation import SAMPLES
     from napari_ore_minerals.images.simulation import simulate as simulated
     from napari_ore_minerals.maps.batch import Reading, batch_steps
