@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +83,20 @@ def test_results_are_measured_and_pooled(
         assert rows[name].notna().all(), name
     assert call("areas", results, "--out", table) == 1
     assert "exists: name another file" in capsys.readouterr().err
+
+
+def test_results_in_folders_below_are_told(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    below = tmp_path / "all" / "mine"
+    below.parent.mkdir()
+    shutil.copytree(results, below)
+    assert call("areas", tmp_path / "all") == 1
+    assert (
+        f"results in folders below are not taken ({below}): name these folders too" in capsys.readouterr().err
+    )
+    assert call("areas", tmp_path / "all", below) == 0
+    assert "not taken" not in capsys.readouterr().err
 
 
 def test_json_holds_what_the_tables_hold(results: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from napari_ore_minerals.cli.console import SOME_FAILED, fail, sentence, tell
 from napari_ore_minerals.cli.measured import Found, as_json, print_found, print_pooled, table_of
 from napari_ore_minerals.cli.models import model_named
+from napari_ore_minerals.cli.named import results_named
 from napari_ore_minerals.errors import ModelError, OptionError, OreMineralsError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def areas(  # noqa: PLR0913 - a command's flags
     """
     from napari_ore_minerals.maps.files import write_areas
 
-    folders = list(result_folders(results))
+    folders = results_named(results)
     if not folders:
         return fail("no result folders (.oremap) were found in what was named")
     wrong = _wrong(len(folders), region=region, checked=checked, pool=pool, out=out)
@@ -112,17 +113,6 @@ def areas(  # noqa: PLR0913 - a command's flags
 def register(app: App, _models_app: App) -> None:
     """Add the command."""
     app.command(areas)
-
-
-def result_folders(named: list[Path]) -> list[Path]:
-    """Result folders that were named, and those in the folders that were named."""
-    from napari_ore_minerals.maps.files import RUN_NAME, SUFFIX
-
-    found = []
-    for path in named:
-        inside = path.is_dir() and not (path / RUN_NAME).is_file()
-        found += sorted(path.glob(f"*{SUFFIX}")) if inside else [path]
-    return found
 
 
 def asked_for(minerals: MineralTable, of: str, without: tuple[str, ...]) -> Asked:

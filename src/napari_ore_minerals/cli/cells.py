@@ -145,7 +145,7 @@ def classify(
     from napari_ore_minerals.models.devices import prepare_process
 
     prepare_process()
-    from napari_ore_minerals.cli.classify import pictures_named
+    from napari_ore_minerals.cli.named import pictures_named
     from napari_ore_minerals.learning.cell_maps import map_cells_steps
 
     def show(outcome: Outcome) -> None:
@@ -157,7 +157,7 @@ def classify(
         print(f"\n{outcome.picture.name} -> {outcome.folder}")
         print_areas(outcome.map)
 
-    paths = list(pictures_named(pictures))
+    paths = pictures_named(pictures)
     if not paths:
         return fail("no pictures (PNG, JPEG, BMP, TIFF) were found in what was named")
     steps = map_cells_steps(

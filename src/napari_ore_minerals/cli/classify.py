@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +11,7 @@ from cyclopts import Parameter, validators
 
 from napari_ore_minerals.cli import models, report
 from napari_ore_minerals.cli.console import SOME_FAILED, as_json, fail, print_areas, tell, with_bar
+from napari_ore_minerals.cli.named import pictures_named
 from napari_ore_minerals.images.pixels import PictureAnswers
 from napari_ore_minerals.maps.records import ClassifyOptions
 
@@ -84,7 +85,7 @@ def classify(  # noqa: PLR0913 - a command's flags
     json_output
         Print the results as JSON instead of tables.
     """
-    paths = _taken(pictures)
+    paths = pictures_named(pictures)
     wrong = _wrong(paths, table=table, scheduler=scheduler, workers=workers)
     if wrong:
         return fail(wrong)
@@ -197,54 +198,3 @@ def _fitting_workers(options: ClassifyOptions) -> int:
     import torch
 
     return min(MOST_WORKERS, torch.get_num_threads())
-
-
-def pictures_named(named: list[Path]) -> Iterator[Path]:
-    """Yield the files that were named and the pictures in the folders that were named."""
-    from napari_ore_minerals.images.kinds import is_picture
-
-    for path in named:
-        if path.is_dir() and not is_picture(path):
-            yield from sorted(found for found in path.iterdir() if is_picture(found))
-        else:
-            yield path
-
-
-def _taken(named: list[Path]) -> list[Path]:
-    """Pictures that were named; tells which folders within those that were named hold pictures too."""
-    paths = list(pictures_named(named))
-    deeper = pictures_deeper(named)
-    if deeper:
-        tell(deeper)
-    return paths
-
-
-def pictures_deeper(named: list[Path]) -> str:
-    """Say in one sentence which folders within those that were named hold pictures too; empty where none do."""
-    from napari_ore_minerals.images.kinds import is_picture
-
-    folders = [path for path in named if path.is_dir() and not is_picture(path)]
-    found = [
-        inner
-        for path in folders
-        for inner in sorted(path.iterdir())
-        if inner not in folders and not inner.name.startswith(".") and _holds_pictures(inner)
-    ]
-    if not found:
-        return ""
-    more = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
-    return f"pictures in folders below are not taken ({found[0]}{more}): name these folders too"
-
-
-def _holds_pictures(folder: Path) -> bool:
-    """Whether this is a folder of pictures, and neither a picture, a result nor a folder of results."""
-    from napari_ore_minerals.images.kinds import is_picture
-    from napari_ore_minerals.maps.files import SUFFIX
-
-    if not folder.is_dir() or is_picture(folder) or folder.suffix == SUFFIX:
-        return False
-    try:
-        inside = list(folder.iterdir())
-    except OSError:  # not readable: nothing is known of it
-        return False
-    return any(map(is_picture, inside)) and not any(one.suffix == SUFFIX for one in inside)

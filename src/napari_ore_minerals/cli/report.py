@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from napari_ore_minerals.cli.areas import asked_for, reference_for, result_folders
+from napari_ore_minerals.cli.areas import asked_for, reference_for
 from napari_ore_minerals.cli.console import SOME_FAILED, fail, tell, with_bar
+from napari_ore_minerals.cli.named import results_named
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -70,7 +71,7 @@ def report(  # noqa: PLR0913 - a command's flags
     """
     from napari_ore_minerals.exports.reporting import ReportOptions
 
-    folders = list({os.path.abspath(folder): folder for folder in result_folders(results)}.values())
+    folders = list({os.path.abspath(folder): folder for folder in results_named(results)}.values())
     if not folders:
         return fail("no result folders (.oremap) were found in what was named")
     if region is not None and len(folders) > 1:
