@@ -138,7 +138,7 @@ def test_all_not_a_number_is_refused_until_a_range_is_given() -> None:
     ids=["negative int", "negative float", "float to 65535", "float to 1.5", "uint32"],
 )
 def test_ranges_that_no_camera_gives_are_refused_until_told(values: np.ndarray) -> None:
-    with pytest.raises(PictureError, match="value_range: low, high"):
+    with pytest.raises(PictureError, match="value range: low, high"):
         Micrograph.from_array(values)
     told = (float(values.min()), float(values.max()))
     picture = Micrograph.from_array(values, options=ReadOptions(value_range=told))

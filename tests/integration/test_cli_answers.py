@@ -70,7 +70,7 @@ def test_a_range_of_values_that_cannot_be_guessed_is_given_by_a_flag(
     path = tmp_path / "float.tif"
     tifffile.imwrite(path, (grey_levels / 100).astype(np.float32), photometric="rgb")
     assert call("classify", path, "--model", micro_model) == 2
-    assert "value_range: low, high" in capsys.readouterr().err
+    assert "value range: low, high" in capsys.readouterr().err
     folder = classified(path, micro_model, "--value-range", 0, 2.55)
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     assert record["picture"]["answers"]["value_range"] == [0, 2.55]

@@ -17,7 +17,7 @@ CAMERA_DEPTHS = (8, 10, 12, 14, 16)
 ROUNDING = 1e-3
 DARKEST_OF_255 = 8.0
 BAND_PX = 2**18
-RANGE_HELP = "say which values are black and white (value_range: low, high)"
+RANGE_HELP = "say which values are black and white (value range: low, high)"
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ def _value_range(
     if options.bit_depth is not None:
         if dtype.kind not in "ui":
             raise OptionError(
-                f"{name}: bit_depth is for whole numbers, not for values of type {dtype}; {RANGE_HELP}."
+                f"{name}: a bit depth is for whole numbers, not for values of type {dtype}; {RANGE_HELP}."
             )
         return 0.0, 2.0**options.bit_depth - 1, ()
     if colours.kind == "palette" or sampled is None or _fills_bytes(dtype, colours.bits):
