@@ -119,7 +119,7 @@ def test_not_a_number_is_no_data() -> None:
 
 def test_all_not_a_number_is_refused_until_a_range_is_given() -> None:
     nothing = np.full((20, 30), np.nan)
-    with pytest.raises(PictureError, match="value_range"):
+    with pytest.raises(PictureError, match="value range"):
         Micrograph.from_array(nothing)
     pixels = Micrograph.from_array(nothing, options=ReadOptions(value_range=(0, 1))).read()
     assert pixels.finite is not None
@@ -460,7 +460,7 @@ def test_options_are_checked(wrong: dict[str, object]) -> None:
 
 
 def test_depth_is_for_whole_numbers() -> None:
-    with pytest.raises(OptionError, match="value_range"):
+    with pytest.raises(OptionError, match="value range"):
         read(COLOUR / 255, bit_depth=8)
 
 

@@ -91,6 +91,18 @@ def test_palette_with_transparent_colour(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels.finite, np.asarray(image) != 0)
 
 
+def test_grey_with_transparent_value(tmp_path: Path) -> None:
+    Image.fromarray(GREY).save(tmp_path / "ore.png", transparency=int(GREY[0, 0]))
+    picture = Micrograph.open(tmp_path / "ore.png")
+    pixels = picture.read()
+    assert pixels.finite is not None
+    np.testing.assert_array_equal(pixels.finite, GREY != GREY[0, 0])
+    np.testing.assert_array_equal(
+        pixels.rgb[pixels.finite], GREY[pixels.finite][:, np.newaxis].repeat(3, axis=1)
+    )
+    assert any("grey" in str(guess) for guess in picture.guesses)
+
+
 @pytest.mark.parametrize("form", ["png", "tif"])
 @pytest.mark.parametrize("channels", [2, 4])
 def test_alpha_is_dropped_and_transparent_is_no_data(form: str, channels: int, tmp_path: Path) -> None:

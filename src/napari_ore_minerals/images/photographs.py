@@ -93,7 +93,7 @@ def _decode(image: Image.Image, path: Path) -> tuple[NDArray[Any], Colours]:
     if image.format == "PNG" and _png_depth(path) == 16:
         return _deep_png(image, path)
     has_alpha = image.has_transparency_data
-    if image.mode in ("1", "L", "LA") and not (has_alpha and image.mode != "LA"):
+    if image.mode in ("1", "L", "LA"):
         values = np.asarray(image.convert("LA" if has_alpha else "L"))
         return np.atleast_3d(values), Colours("grey", alpha=1 if has_alpha else None)
     if image.mode == "CMYK":
