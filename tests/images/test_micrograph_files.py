@@ -96,7 +96,7 @@ def test_grey_with_transparent_value(tmp_path: Path) -> None:
     picture = Micrograph.open(tmp_path / "ore.png")
     pixels = picture.read()
     assert pixels.finite is not None
-    np.testing.assert_array_equal(pixels.finite, GREY != GREY[0, 0])
+    np.testing.assert_array_equal(pixels.finite, GREY[0, 0] != GREY)
     np.testing.assert_array_equal(
         pixels.rgb[pixels.finite], GREY[pixels.finite][:, np.newaxis].repeat(3, axis=1)
     )
