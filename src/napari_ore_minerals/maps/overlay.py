@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
+import imagecodecs
 import numpy as np
 
 from napari_ore_minerals.images.pixels import Window
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from napari_ore_minerals.minerals import MineralTable
 
 LONGEST_PX = 1600
-PNG_LEVEL = 4  # of a photograph in half the time of the usual 6, and 1 % more bytes
+PNG_LEVEL = 4  # of a photograph in a quarter of the time of the usual 6, and 5 % more bytes
 OPACITY = 0.45
 DOTS_PER_INCH = 150
 LETTER_INCHES = 0.066  # width of a letter of 8 points
@@ -104,7 +105,7 @@ def write_overlay(mineral_map: MineralMap, path: Path, *, micrograph: Micrograph
         minerals=mineral_map.minerals,
         ground=None if micrograph is None else thumbnail(micrograph),
     )
-    drawn(sheet).save(path, "PNG", compress_level=PNG_LEVEL)
+    path.write_bytes(imagecodecs.png_encode(np.asarray(drawn(sheet)), level=PNG_LEVEL))
 
 
 def drawn(sheet: Sheet) -> Image.Image:
@@ -159,8 +160,9 @@ def _pasted(sheet: Sheet, ground: NDArray[np.uint8], width: float, height: float
         for shown, whole in zip(ground.shape[:2], (sheet.height_px, sheet.width_px), strict=True)
     )
     over = sheet.codes[rows][:, columns]
-    mixed = cv2.addWeighted(ground, 1.0 - OPACITY, colours[over], OPACITY, 0.0)
-    mixed[over == 0] = ground[over == 0]
+    coloured = colours[sheet.codes][rows].take(columns, axis=1)
+    mixed = cv2.addWeighted(ground, 1.0 - OPACITY, coloured, OPACITY, 0.0)
+    mixed = cv2.copyTo(ground, (over == 0).view(np.uint8), mixed)
     return Image.fromarray(cv2.resize(mixed, (round(width), round(height)), interpolation=cv2.INTER_LINEAR))
 
 
@@ -207,14 +209,16 @@ def _draw_scale_bar(axes: Axes, sheet: Sheet) -> None:
     """Draw a bar of a round length, about a fifth of the picture; or say that the scale is not known."""
     from matplotlib.patches import Rectangle
 
-    um_per_px = sheet.um_per_px
-    length_px, text = sheet.width_px * 0.0, "scale not known"
-    if um_per_px is not None:
-        length_um = round_length(sheet.width_px * um_per_px / 5)
-        length_px, text = length_um / um_per_px, _length_text(length_um)
+    um_per_px, text = sheet.um_per_px, "scale not known"
     right, bottom = sheet.width_px * 0.98, sheet.height_px * 0.97
     thick = sheet.height_px * 0.012
-    axes.add_patch(Rectangle((right - length_px, bottom - thick), length_px, thick, color="white"))
+    if um_per_px is not None:
+        length_um = round_length(sheet.width_px * um_per_px / 5)
+        text, length_px = _length_text(length_um), length_um / um_per_px
+        corner = (right - length_px, bottom - thick)
+        axes.add_patch(
+            Rectangle(corner, length_px, thick, facecolor="white", edgecolor="black", linewidth=0.5)
+        )
     axes.text(
         right,
         bottom - 1.6 * thick,
