@@ -28,6 +28,8 @@ def tell_mineral(layer: Layer, overlay: Overlay) -> None:
         status = plain(layer, position, **options)
         if layer is None or overlay is None or position is None or not options.get("world"):
             return status
+        if not _on_plane(layer, position):  # where napari reads an empty slice as label 0
+            return {**status, "coordinates": f"{status['coords']}: ", "value": ""}
         said = told(overlay, layer, position)
         if said:
             for key in ("coordinates", "value"):
@@ -35,6 +37,12 @@ def tell_mineral(layer: Layer, overlay: Overlay) -> None:
         return status
 
     layer.get_status = get_status
+
+
+def _on_plane(layer: Layer, position: Any) -> bool:
+    """Whether a position of the world is on the plane of a stack that a layer lies over."""
+    lead = np.round(np.asarray(layer.world_to_data(position))[:-2])
+    return bool(((lead >= 0) & (lead < np.asarray(layer.data).shape[:-2])).all())
 
 
 def told(overlay: Overlay, layer: Layer, position: Any) -> str:

@@ -21,7 +21,7 @@ from napari_ore_minerals.widgets.layer_scale import why_no_scale
 from napari_ore_minerals.widgets.messages import Load
 from napari_ore_minerals.widgets.model_chooser import ModelChooser
 from napari_ore_minerals.widgets.options_form import OptionsForm
-from napari_ore_minerals.widgets.parts import cells_of_shapes, cells_of_window, window_in_view
+from napari_ore_minerals.widgets.parts import cells_of_shapes, cells_of_window, step_in_view, window_in_view
 from napari_ore_minerals.widgets.picture_chooser import PictureChooser
 from napari_ore_minerals.widgets.pictures import LayerPicture, picture_of
 from napari_ore_minerals.widgets.reading_row import ReadingRow
@@ -125,6 +125,8 @@ class InputForm(QWidget):  # type: ignore[misc]
             raise PictureError("Switch the viewer to 2D (Ctrl+Y) to classify the plane that is shown.")
         options = ClassifyOptions.model_validate(self.options.options().model_dump())
         picture = self._picture(layer, card.um_per_px)
+        if picture.placement.plane != step_in_view(self._viewer, layer)[:-2]:
+            raise PictureError(f"{layer.name}: no plane of it is in view; move the slider to one.")
         grid = grid_over(picture, card, options)
         in_view = window_in_view(self._viewer, layer, picture)
         wanted = None
@@ -169,7 +171,7 @@ class InputForm(QWidget):  # type: ignore[misc]
         """The chosen picture, with all that is known of it."""
         return picture_of(
             layer,
-            self._viewer.dims.current_step,
+            step_in_view(self._viewer, layer),
             um_per_px=self._given.get(layer),
             model_um_per_px=model_um_per_px,
             answers=self.reading.answers(layer),

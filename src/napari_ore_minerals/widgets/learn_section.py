@@ -158,7 +158,7 @@ def _picture_in_view(
     finest = None if base.um_per_px is None else base.um_per_px / placement.pixel[1]
     picture = picture_of(
         layer,
-        placement.plane,
+        (*placement.plane, 0, 0),
         um_per_px=finest,
         model_um_per_px=None if card is None else card.um_per_px,
         answers=base.picture.answers,

@@ -31,6 +31,12 @@ def window_in_view(viewer: ViewerModel, layer: Image, picture: LayerPicture) -> 
     return window_of(layer, np.array(corners), picture)
 
 
+def step_in_view(viewer: ViewerModel, layer: Layer) -> tuple[int, ...]:
+    """Index on each axis of a layer that the sliders show; the viewer's own steps count those of all layers."""
+    found = np.round(np.asarray(layer.world_to_data(viewer.dims.point))[-layer.ndim :])
+    return tuple(int(at) for at in found)
+
+
 def cells_of_window(grid: TileGrid, window: Window) -> NDArray[np.bool_]:
     """Cells that a window touches, as a (rows, columns) mask."""
     mask = np.zeros(grid.shape, np.bool_)

@@ -139,7 +139,7 @@ def picture_of(
     layer
         The layer; its contrast, colormap and opacity make no difference.
     step
-        The viewer's ``dims.current_step``, for the plane of a stack.
+        Index on each axis of the layer, for the plane of a stack: `parts.step_in_view`.
     um_per_px
         Given by the user; goes before the layer's scale. Of the finest level.
     model_um_per_px

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
 from time import monotonic
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -17,6 +18,7 @@ from napari_ore_minerals.widgets.jobs import Worker
 from napari_ore_minerals.widgets.layers import MAP_KEY
 from napari_ore_minerals.widgets.overlay import Overlay
 from napari_ore_minerals.widgets.partial import partial_map
+from napari_ore_minerals.widgets.parts import step_in_view
 from napari_ore_minerals.widgets.pictures import Placement, transform_of
 from napari_ore_minerals.widgets.run_bar import duration
 
@@ -88,9 +90,12 @@ class Session(QObject):  # type: ignore[misc]
         self._worker.classify(plan.task)
 
     def overlay_in_view(self, picture: Image | None) -> Overlay | None:
-        """Result that belongs to the active layer, or else to `picture`."""
+        """Result that belongs to the active layer, or else to `picture`; of a stack, that of the plane in view."""
         active = self._viewer.layers.selection.active
-        for overlay in (*self._all(), *self._adopted.values()):
+        for layer, of_planes in self._overlays.items():
+            if active is not None and any(active in overlay.layers() for overlay in of_planes.values()):
+                return self._in_plane(layer)
+        for overlay in (*chain(*self._older.values()), *self._adopted.values()):
             if active is not None and active in overlay.layers():
                 return overlay
         if isinstance(active, Labels) and active.metadata.get(MAP_KEY) is not None:
@@ -98,12 +103,8 @@ class Session(QObject):  # type: ignore[misc]
             placement = Placement(transform_of(active), (0,) * (active.ndim - 2), (cell, cell))
             self._adopted[active] = Overlay.adopt(self._viewer, active, placement)
             return self._adopted[active]
-        if picture is None or not self._overlays.get(picture):
-            return None
-        of_planes, steps = self._overlays[picture], self._viewer.dims.current_step
-        last = next(reversed(of_planes.values()))
-        found = of_planes.get(tuple(int(step) for step in steps[-picture.ndim : -2]), last)
-        return found if found.labels in self._viewer.layers else None
+        found = None if picture is None else self._in_plane(picture)
+        return found if found is not None and found.labels in self._viewer.layers else None
 
     def picture_of(self, overlay: Overlay) -> Image | None:
         """Layer of the picture that a result belongs to; None if it came from a folder."""
@@ -116,11 +117,10 @@ class Session(QObject):  # type: ignore[misc]
         self._end()
         self._viewer.layers.events.removed.disconnect(self._layer_removed)
 
-    def _all(self) -> Iterator[Overlay]:
-        for of_planes in self._overlays.values():
-            yield from of_planes.values()
-        for older in self._older.values():
-            yield from older
+    def _in_plane(self, picture: Image) -> Overlay | None:
+        """Result of the plane of a picture that the sliders show."""
+        plane = step_in_view(self._viewer, picture)[:-2]
+        return self._overlays.get(picture, {}).get(plane)
 
     def _known(self, plan: Plan) -> Overlay | None:
         """Overlay of an earlier run on the same plane of the picture."""
