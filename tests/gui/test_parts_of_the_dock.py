@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 
 from napari_ore_minerals.errors import OptionError
 from napari_ore_minerals.images.tiles import TileGrid
@@ -22,8 +24,10 @@ from napari_ore_minerals.widgets.messages import Advance, Cells, Load
 from napari_ore_minerals.widgets.mineral_table import COLUMNS, MineralTableView
 from napari_ore_minerals.widgets.model_chooser import ModelChooser, card_html
 from napari_ore_minerals.widgets.options_form import OptionsForm
+from napari_ore_minerals.widgets.overlay import Overlay
 from napari_ore_minerals.widgets.partial import partial_map
 from napari_ore_minerals.widgets.pictures import picture_of
+from napari_ore_minerals.widgets.result_panel import ResultPanel
 from napari_ore_minerals.widgets.run_bar import RunBar, duration
 from napari_ore_minerals.widgets.short_batches import ShortBatches
 
@@ -144,6 +148,32 @@ def test_the_table_keeps_unclassified_apart(qtbot: Any) -> None:
     unclassified = [table.item(table.rowCount() - 2, column).text() for column in range(4)]
     assert unclassified[0] == "unclassified"
     assert unclassified[2:] == ["–", "1"]
+
+
+def test_what_is_saved_again_gets_a_name_that_is_free(qtbot: Any, tmp_path: Path) -> None:
+    panel = ResultPanel()
+    qtbot.addWidget(panel)
+    picture = SimpleNamespace(path=str(tmp_path / "PS-07.tif"), name="PS-07")
+    panel._overlay = SimpleNamespace(map=SimpleNamespace(picture=picture))  # type: ignore[assignment]
+    for name in ("PS-07.tif.oremap", "PS-07.tif 2.oremap", "PS-07.tif 3.oremap"):
+        assert panel._proposed(".oremap") == tmp_path / name
+        (tmp_path / name).mkdir()
+    assert panel._proposed(" areas.csv") == tmp_path / "PS-07.tif areas.csv"
+
+
+def test_no_areas_of_an_earlier_result_stand_beside_one_that_is_not_finished(qtbot: Any) -> None:
+    panel = ResultPanel()
+    qtbot.addWidget(panel)
+    gathered, card, picture = some_cells()
+    panel.table.show_areas(areas(partial_map(gathered, card, picture)), card.mineral_table)
+    grid = TileGrid(128, 192, 64, 64)
+    panel._overlay = Overlay(ViewerModel(), "PS-08", grid, card.mineral_table, picture.placement)
+    panel.show_table()
+    shown = [
+        [panel.table.item(row, column).text() for column in range(4)] for row in range(panel.table.rowCount())
+    ]
+    assert [row[0] for row in shown] == [mineral.name for mineral in card.mineral_table]
+    assert {tuple(row[2:]) for row in shown} == {("–", "")}
 
 
 def some_cells() -> tuple[Gathered, ModelCard, Any]:

@@ -11,12 +11,13 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTableWi
 from napari_ore_minerals.minerals import UNCLASSIFIED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
     from napari_ore_minerals.minerals import MineralTable
 
+Row = tuple[int, tuple[str, ...]]  # code of a mineral, and what its columns say
 COLUMNS = ("mineral", "symbol", "area %", "cells", "taught")
 NOTHING = "–"
 TIPS = {
@@ -67,30 +68,37 @@ class MineralTableView(QTableWidget):  # type: ignore[misc]
     ) -> None:
         """Show an area table, with the number of taught cells by code; the row that was selected stays so."""
         self.setColumnHidden(COLUMNS.index("taught"), not taught)
-        colours = {mineral.code: mineral.colour for mineral in minerals}
-        self.setRowCount(len(areas))
+        rows: list[Row] = []
         entries: list[Any] = list(areas.itertuples(index=False))
-        for row, entry in enumerate(entries):
-            name = QTableWidgetItem(str(entry.mineral))
-            name.setIcon(swatch(colours.get(int(entry.code))))
-            name.setData(Qt.ItemDataRole.UserRole, int(entry.code))
-            said = (taught or {}).get(int(entry.code), 0)
-            soft = int(entry.code) == UNCLASSIFIED and not entry.area_px  # cells without an area of their own
-            texts = [
-                str(entry.symbol),
-                NOTHING if soft else f"{100 * entry.fraction_of_picture:.1f}",
-                counted(int(entry.cells), float(entry.fraction_by_cells)),
-                str(said) if said else "",
-            ]
-            items = [name, *map(QTableWidgetItem, texts)]
+        for entry in entries:
+            code, said = int(entry.code), (taught or {}).get(int(entry.code), 0)
+            soft = code == UNCLASSIFIED and not entry.area_px  # cells without an area of their own
+            share = NOTHING if soft else f"{100 * entry.fraction_of_picture:.1f}"
+            cells = counted(int(entry.cells), float(entry.fraction_by_cells))
+            rows.append(
+                (code, (str(entry.mineral), str(entry.symbol), share, cells, str(said) if said else ""))
+            )
+        self._fill(rows, minerals)
+
+    def show_no_areas(self, minerals: MineralTable) -> None:
+        """Show the minerals of a result whose areas are not known yet."""
+        self._fill([(one.code, (one.name, one.symbol, NOTHING, "", "")) for one in minerals], minerals)
+
+    def _fill(self, rows: Sequence[Row], minerals: MineralTable) -> None:
+        colours = {mineral.code: mineral.colour for mineral in minerals}
+        self.setRowCount(len(rows))
+        for row, (code, texts) in enumerate(rows):
+            items = [QTableWidgetItem(text) for text in texts]
+            items[0].setIcon(swatch(colours.get(code)))
+            items[0].setData(Qt.ItemDataRole.UserRole, code)
             for column, item in enumerate(items):
                 if column > 1:
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-                if int(entry.code) <= UNCLASSIFIED:
+                if code <= UNCLASSIFIED:
                     item.setForeground(QColor("#9a9a9a"))
                 self.setItem(row, column, item)
         height = self.horizontalHeader().sizeHint().height() + 2 * self.frameWidth() + 2
-        self.setFixedHeight(height + sum(self.rowHeight(row) for row in range(min(len(areas), 12))))
+        self.setFixedHeight(height + sum(self.rowHeight(row) for row in range(min(len(rows), 12))))
 
     def code(self, row: int) -> int:
         """Return the mineral code of a row; -1 for cells that were not processed."""

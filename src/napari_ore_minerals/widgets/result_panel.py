@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain, count
+from os.path import exists  # which is false for a name that is too long, where Path.exists raises
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QVB
 from napari_ore_minerals.errors import ResultError
 from napari_ore_minerals.exports.shown import origin
 from napari_ore_minerals.maps.areas import areas
-from napari_ore_minerals.maps.files import SUFFIX, result_folder, write_areas
+from napari_ore_minerals.maps.files import SUFFIX, write_areas
 from napari_ore_minerals.widgets.layers import CONFIDENCE, HEATMAP, MINERALS
 from napari_ore_minerals.widgets.mineral_table import MineralTableView
 
@@ -92,6 +94,8 @@ class ResultPanel(QWidget):  # type: ignore[misc]
             widget.setEnabled(finished)
         if overlay is not None and overlay.map is not None:
             self.table.show_areas(areas(overlay.map, overlay.values), overlay.minerals, self.taught())
+        elif overlay is not None:
+            self.table.show_no_areas(overlay.minerals)  # rather than those of the result before
 
     def show_minerals(self) -> None:
         """Look at the minerals first."""
@@ -157,12 +161,16 @@ class ResultPanel(QWidget):  # type: ignore[misc]
         column.addLayout(exports)
 
     def _proposed(self, suffix: str) -> Path:
+        """Name beside the picture that is not taken: dialogs enter a folder that is there, and nothing is replaced."""
         overlay = self._overlay
         if overlay is None or overlay.map is None:
             return Path.home()
         path = overlay.map.picture.path
         named = Path(path) if path else Path.home() / overlay.map.picture.name.replace("/", "-")
-        return result_folder(named) if suffix == SUFFIX else named.with_name(named.name + suffix)
+        further = (named.with_name(f"{named.name} {number}{suffix}") for number in count(2))
+        return next(
+            free for free in chain([named.with_name(named.name + suffix)], further) if not exists(free)
+        )
 
     def _save(self) -> None:
         named, _ = QFileDialog.getSaveFileName(
