@@ -130,3 +130,15 @@ def test_a_map_without_grains_has_empty_tables() -> None:
     assert len(tables.grains) == 0
     assert (tables.sizes["grains"] == 0).all()
     assert tables.liberation["liberation"].isna().all()
+
+
+def test_values_that_the_edge_cuts_count_as_far_as_they_reach() -> None:
+    codes = with_discs([(2, 2, 1, PY), (8, 8, 2, CCP), (8, 2, 1, PY)], side=9).astype(np.uint8)
+    found = GrainMap(codes, 2, 17, 17, MINERALS, None, "0" * 64)
+    grains = grain_table(found, least_places=1)
+    assert {code: grains.loc[grains["code"] == code, "area_px"].sum() for code in (CCP, PY, GNG)} == {
+        code: found.area_px()[code] for code in (CCP, PY, GNG)
+    }
+    liberation = liberation_table(found).set_index("code")
+    assert liberation["area_px"].to_dict() == {code: found.area_px()[code] for code in (CCP, PY)}
+    assert (liberation["liberation"] == 1.0).all()

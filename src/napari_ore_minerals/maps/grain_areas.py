@@ -50,10 +50,7 @@ def grain_areas_px(
     grid, count = mineral_map.grid, mineral_map.places_per_cell
     open_cells = mineral_map.processed | (mineral_map.labels != UNCLASSIFIED)
     starts = [np.arange(length) * grains.factor for length in grains.codes.shape]
-    sides = (grains.height_px, grains.width_px)
-    lengths = [
-        np.minimum(begin + grains.factor, side) - begin for begin, side in zip(starts, sides, strict=True)
-    ]
+    lengths = grains.sides_px()
     middles = [begin + length / 2 for begin, length in zip(starts, lengths, strict=True)]
     cells = [(middle / grid.stride_px).astype(np.intp) for middle in middles]
     places = [(middle * count / grid.stride_px).astype(np.intp) for middle in middles]

@@ -122,7 +122,7 @@ def grain_table(grain_map: GrainMap, *, least_places: int = 9) -> pd.DataFrame:
     kept = found[found["area"] >= least_places]
     axes = np.maximum(kept[["axis_major_length", "axis_minor_length"]].to_numpy(float), 1.0)  # one pixel wide
     names = {mineral.code: mineral.name for mineral in grain_map.minerals}
-    area = kept["area"] * float(factor**2)
+    area = pd.Series(_areas_px(grain_map, numbered)[kept["label"]], index=kept.index)
     table = pd.DataFrame(
         {
             "code": kept["intensity_max"].astype(int),
@@ -251,21 +251,21 @@ def liberation_table(grain_map: GrainMap, *, bounds: Sequence[float] = LIBERATIO
     """
     edges = [0.0, *bounds, 1.0]
     ore = [mineral for mineral in grain_map.minerals if mineral.kind == "ore"]
-    particles, count = ndimage.label(np.isin(grain_map.codes, [mineral.code for mineral in ore]))
-    whole = np.bincount(particles.ravel(), minlength=count + 1)
+    particles, _ = ndimage.label(np.isin(grain_map.codes, [mineral.code for mineral in ore]))
+    whole = _areas_px(grain_map, particles)
     rows = []
     for mineral in ore:
-        own = np.bincount(particles[grain_map.codes == mineral.code], minlength=count + 1)
+        own = _areas_px(grain_map, np.where(grain_map.codes == mineral.code, particles, 0), len(whole))
+        own[0] = 0.0
         share, total = own / np.maximum(whole, 1), int(own.sum())
         row: dict[str, object] = {
             "code": mineral.code,
             "mineral": mineral.name,
-            "area_px": total * grain_map.factor**2,
+            "area_px": total,
             "liberation": float(share @ own / total) if total else np.nan,
         }
         classes = np.clip(np.searchsorted(edges, share, side="left") - 1, 0, len(edges) - 2)
-        areas = np.bincount(classes, own, minlength=len(edges) - 1)
-        for number, area in enumerate(areas):
+        for number, area in enumerate(np.bincount(classes, own, minlength=len(edges) - 1)):
             row[f"{edges[number]:.0%} to {edges[number + 1]:.0%}"] = area / total if total else np.nan
         rows.append(row)
     return pd.DataFrame(rows)
@@ -276,6 +276,12 @@ def _numbered(codes: NDArray[np.uint8], minerals: Sequence[int]) -> NDArray[np.i
     shown = np.where(np.isin(codes, minerals), codes, UNCLASSIFIED)
     numbered: NDArray[np.intp] = label(shown, background=UNCLASSIFIED, connectivity=1)
     return numbered
+
+
+def _areas_px(grain_map: GrainMap, numbered: NDArray[np.integer], least: int = 0) -> NDArray[np.float64]:
+    """Pixels of the picture of each number; values that the picture's edge cuts count as far as they reach."""
+    weights = np.outer(*grain_map.sides_px()).ravel()
+    return np.bincount(numbered.ravel(), weights, minlength=least).astype(np.float64, copy=False)
 
 
 def _cut(numbered: NDArray[np.intp], codes: NDArray[np.uint8]) -> NDArray[np.intp]:

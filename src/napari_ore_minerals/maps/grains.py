@@ -98,15 +98,20 @@ class GrainMap:
         """Side of a value in micrometres; None where the picture's scale is not known."""
         return None if self.um_per_px is None else self.um_per_px * self.factor
 
-    def area_px(self) -> dict[int, int]:
-        """Pixels of the picture of each code, 0 among them; they add up to the picture."""
-        down, across = (
+    def sides_px(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Heights of the rows and widths of the columns in pixels of the picture; the last may be smaller."""
+        rows, columns = (
             np.minimum(np.arange(1, count + 1) * self.factor, length) - np.arange(count) * self.factor
             for count, length in zip(self.codes.shape, (self.height_px, self.width_px), strict=True)
         )
+        return rows, columns
+
+    def area_px(self) -> dict[int, int]:
+        """Pixels of the picture of each code, 0 among them; they add up to the picture."""
+        heights, widths = self.sides_px()
         found = dict.fromkeys((*self.minerals.codes, 0), 0)
         for code in found:
-            found[code] = int(down @ (self.codes == code).astype(np.int64) @ across)
+            found[code] = int(heights @ (self.codes == code).astype(np.int64) @ widths)
         return found
 
 
