@@ -32,8 +32,9 @@ PAGE_WIDTH = 11.6  # inches; wider figures would be shrunk on the page of the re
 
 @contextmanager
 def any_script() -> Iterator[None]:
-    """Draw names in any script; a letter that no installed font has is a box, and nobody is warned of it."""
-    with mpl.rc_context({"font.family": _families()}), warnings.catch_warnings():
+    """Draw names in any script and as they are; a letter that no installed font has is a box, without a warning."""
+    settings = {"font.family": _families(), "text.parse_math": False}
+    with mpl.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         yield
 

@@ -23,6 +23,14 @@ FORMULAS = MineralTable.of(
     ]
 )
 
+SCRIPTS = MineralTable.of(
+    [
+        Mineral(code=1, name="黄铜矿", symbol="铜", colour="#0072b2"),
+        Mineral(code=2, name="пирит", symbol="Пи", colour="#f0e442"),
+        Mineral(code=7, name="$\\gangue$", symbol="Gng", colour="#555555", kind="gangue"),
+    ]
+)
+
 
 def halves(rows: int = 6, columns: int = 8) -> np.ndarray:
     """Classes of places: the left half is the first mineral, the right the second, the last row of cells the third."""

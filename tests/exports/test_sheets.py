@@ -9,17 +9,20 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from export_support import FORMULAS, shown_of, shown_of_planes
+from export_support import FORMULAS, SCRIPTS, shown_of, shown_of_planes
+from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from PIL import Image
 
+from napari_ore_minerals import plots as drawing
 from napari_ore_minerals.errors import ResultError
 from napari_ore_minerals.exports import sheets
 from napari_ore_minerals.exports.figures import neighbours_figure, sheet_of
@@ -138,6 +141,24 @@ def test_pdf_is_one_page_with_facts_where_it_holds_all(tmp_path: Path) -> None:
     assert content.count(b"/Type /Page ") + content.count(b"/Type /Page\n") == 1
     assert b"1" * 64 in content or ("1" * 64).encode("utf-16-be") in content
     assert export(shown_of(minerals=FORMULAS, grains=False), tmp_path / "b.pdf").read_bytes() == content
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("suffix", [".pdf", ".html", ".png"])
+def test_names_in_other_scripts_are_drawn_with_fonts_that_have_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    used = []
+    find = font_manager.FontManager._find_fonts_by_props
+
+    def families(manager: font_manager.FontManager, wanted: font_manager.FontProperties, **more: Any) -> Any:
+        used.append(tuple(wanted.get_family()))
+        return find(manager, wanted, **more)
+
+    monkeypatch.setattr(font_manager.FontManager, "_find_fonts_by_props", families)
+    monkeypatch.setattr(drawing, "_families", lambda: ["DejaVu Sans", "STIXGeneral"])
+    export(shown_of(minerals=SCRIPTS), tmp_path / f"a{suffix}")
+    assert set(used) == {("DejaVu Sans", "STIXGeneral")}
 
 
 class _Outside(HTMLParser):

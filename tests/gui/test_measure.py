@@ -23,7 +23,7 @@ from napari_ore_minerals.maps.measuring import Asked, measure
 from napari_ore_minerals.maps.mineral_map import MineralMap
 from napari_ore_minerals.maps.pooling import pool
 from napari_ore_minerals.maps.regions import coverage_of_polygon
-from napari_ore_minerals.minerals import DEFAULT_MINERALS
+from napari_ore_minerals.minerals import DEFAULT_MINERALS, MineralTable
 from napari_ore_minerals.widgets.grain_charts import SizeChart
 from napari_ore_minerals.widgets.grain_panel import GrainPanel
 from napari_ore_minerals.widgets.layers import MAP_KEY, layer_data
@@ -441,6 +441,24 @@ def test_minerals_left_out_of_the_plot_of_sizes_are_named(viewer: Any, qtbot: An
     chart.draw(grains, DEFAULT_MINERALS)
     assert [line.get_label() for line in chart.axes.lines] == ["pyrite"]
     assert chart.axes.get_title("left") == "not drawn, fewer than 5 whole grains: gold"
+
+
+@pytest.mark.filterwarnings("error")
+def test_plots_show_names_in_any_script_and_as_they_are(viewer: Any, qtbot: Any) -> None:
+    names = {4: "黄铁矿", 3: "$\\gold$"}
+    minerals = MineralTable.of(
+        [
+            mineral.model_copy(update={"name": names.get(mineral.code, mineral.name)})
+            for mineral in DEFAULT_MINERALS
+        ]
+    )
+    chart = SizeChart("dark", "")
+    qtbot.addWidget(chart)
+    grains = pd.DataFrame({"code": [4] * 6 + [3] * 9, "cut": False, "diameter_px": np.arange(15.0) + 1})
+    grains["diameter_um"] = np.nan
+    chart.draw(grains, minerals)
+    chart.axes.figure.canvas.draw()
+    assert {text.get_text() for text in chart.axes.get_legend().get_texts()} == set(names.values())
 
 
 def test_regions_are_drawn_in_pixels_of_the_picture(viewer: Any, measured: Measure, qtbot: Any) -> None:

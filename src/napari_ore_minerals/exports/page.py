@@ -31,6 +31,7 @@ from napari_ore_minerals.markup import (
     section_markup,
     table_markup,
 )
+from napari_ore_minerals.plots import any_script
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +51,7 @@ def write_page(shown: Shown, path: Path) -> None:
         file.write(report_page(shown))
 
 
+@any_script()
 def report_page(shown: Shown) -> str:
     """Return the whole page."""
     ground = ground_of(shown)

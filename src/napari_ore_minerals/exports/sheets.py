@@ -15,7 +15,7 @@ from napari_ore_minerals.exports.grain_plots import draw_liberation, draw_sizes,
 from napari_ore_minerals.exports.method import citations, method
 from napari_ore_minerals.exports.shown import PROGRAM, facts, notes
 from napari_ore_minerals.exports.small_print import A4, LEFT, WIDE, WRITTEN, write_small_print
-from napari_ore_minerals.plots import FAINT, INK, heading
+from napari_ore_minerals.plots import FAINT, INK, any_script, heading
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +43,7 @@ def write_png(shown: Shown, path: Path) -> None:
         sheet_of(shown, ground_of(shown)).save(file, "PNG", pnginfo=about)
 
 
+@any_script()
 def write_pdf(shown: Shown, path: Path) -> None:
     """Write a page of A4: map, table, bars, grains, method, notes and facts.
 

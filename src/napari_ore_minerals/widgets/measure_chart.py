@@ -71,19 +71,22 @@ class Chart(QWidget):  # type: ignore[misc]
 
     def draw(self, *what: Any) -> None:
         """Draw figures; see `paint` of each chart."""
+        from napari_ore_minerals.plots import any_script
+
         self._drawn = what
         if self._canvas is None:
             from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
             from matplotlib.figure import Figure
 
             self._canvas = FigureCanvasQTAgg(Figure(layout="constrained"))
+            self._canvas.draw = any_script()(self._canvas.draw)
             self._canvas.wheelEvent = lambda event: event.ignore()  # the dock scrolls
             self.layout().addWidget(self._canvas)
         from matplotlib import rc_context
 
         colours, figure = Colours.of(self._theme), self._canvas.figure
         size = FONT_PX * 72 / figure.dpi
-        with rc_context({"font.size": size, "axes.linewidth": 0.8}):
+        with any_script(), rc_context({"font.size": size, "axes.linewidth": 0.8}):
             figure.clear()
             figure.set_facecolor(colours.background)
             axes = figure.add_subplot()
