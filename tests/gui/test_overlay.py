@@ -175,6 +175,7 @@ def test_layers_of_a_result_folder_are_adopted(viewer: ViewerModel, mineral_map:
         getattr(viewer, f"add_{kind}")(data, **options)
     overlay = Overlay.adopt(viewer, viewer.layers[-1], placement)
     assert overlay.heatmap is viewer.layers["PS-07 heatmap"]
+    assert viewer.layers["PS-07 minerals"].brush_size == 1, "one cell, as after a run"
     overlay.show_heatmap(2)
     np.testing.assert_array_equal(viewer.layers["PS-07 heatmap"].data, mineral_map.heatmap(2))
     overlay.show_only("heatmap")

@@ -52,6 +52,9 @@ def test_all_layers_come_back(saved: tuple[Path, MineralMap], picture: np.ndarra
     np.testing.assert_allclose(layers[0][1]["scale"], 0.5)
     np.testing.assert_allclose(layers[3][1]["scale"], 32)
     np.testing.assert_array_equal(layers[3][1]["metadata"][MAP_KEY].labels, mineral_map.labels)
+    assert [meta.get("visible", True) for _, meta, _ in layers] == [True, False, False, True], (
+        "as after a run"
+    )
 
 
 def test_another_picture_of_the_same_name_is_not_taken(

@@ -117,6 +117,7 @@ def layer_data(
                 **heatmap_arguments(),
                 **place,
                 "name": f"{name} {HEATMAP}",
+                "visible": False,
                 "metadata": shared | {ROLE_KEY: HEATMAP},
             },
             "image",

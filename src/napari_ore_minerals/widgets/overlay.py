@@ -82,6 +82,7 @@ class Overlay:
         name = labels.name.removesuffix(f" {MINERALS}")
         overlay = cls(viewer, name, mineral_map.grid, mineral_map.minerals, placement)
         overlay.map, overlay.labels = mineral_map, labels
+        labels.brush_size = 1
         overlay._shown, overlay.processed = mineral_map.labels.copy(), mineral_map.processed
         known = layers_of(viewer, mineral_map)
         overlay.heatmap, overlay.confidence = known.get(HEATMAP), known.get(CONFIDENCE)
