@@ -313,6 +313,14 @@ def pyramid(path: Path) -> list[np.ndarray]:
     return levels
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.tif"])
+def test_planes_and_levels_that_are_not_there_are_refused(name: str, tmp_path: Path) -> None:
+    Image.fromarray(np.full((40, 50, 3), 90, np.uint8)).save(tmp_path / name)
+    for options in (ReadOptions(plane=3), ReadOptions(level=2)):
+        with pytest.raises(OptionError, match=r"it has one plane|there is no level 2"):
+            Micrograph.open(tmp_path / name, options=options)
+
+
 def test_pyramid_levels_and_their_scale(tmp_path: Path) -> None:
     levels = pyramid(tmp_path / "ore.ome.tif")
     for number, level in enumerate(levels):

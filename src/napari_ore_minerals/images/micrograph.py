@@ -132,7 +132,7 @@ class Micrograph:
         path = Path(path)
         if path.is_dir():
             return _open_zarr(path, um_per_px, options)
-        opened = open_photograph(path) if is_photograph(path) else _open_tiff(path, options)
+        opened = open_photograph(path, options) if is_photograph(path) else _open_tiff(path, options)
         picture = cls._from_opened(opened, path.name, um_per_px, options)
         return replace(picture, path=path, answers=options.answers)
 

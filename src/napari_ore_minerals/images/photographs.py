@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from napari_ore_minerals.errors import PictureError
+from napari_ore_minerals.errors import OptionError, PictureError
 from napari_ore_minerals.images.blocks import READ_ERRORS, ArrayPlane, Plane, reason
 from napari_ore_minerals.images.interpretation import Colours
 from napari_ore_minerals.images.layout import Layout
-from napari_ore_minerals.images.pixels import Guess
+from napari_ore_minerals.images.pixels import Guess, ReadOptions
 from napari_ore_minerals.images.scale import UNKNOWN, Scale
 from napari_ore_minerals.images.turned import TurnedPlane
 
@@ -49,15 +49,21 @@ def check_expansion(values_bytes: int, file_bytes: int, name: str) -> None:
         )
 
 
-def open_photograph(path: Path) -> Opened:
+def open_photograph(path: Path, options: ReadOptions) -> Opened:
     """Decode a PNG, JPEG or BMP file, upright as its EXIF orientation says.
 
     Raises
     ------
     PictureError
         If it is damaged or too large to be decoded whole.
+    OptionError
+        If a plane or a level is asked for, of which it has one.
     """
     name = path.name
+    if options.level:
+        raise OptionError(f"{name}: there is no level {options.level}; the file is not a pyramid.")
+    if options.plane is not None:
+        raise OptionError(f"{name}: plane {options.plane} does not fit; it has one plane.")
     try:
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
             check_expansion(image.width * image.height * len(image.getbands()), path.stat().st_size, name)
