@@ -24,7 +24,7 @@ from napari_ore_minerals.maps.mineral_map import MineralMap
 from napari_ore_minerals.maps.pooling import pool
 from napari_ore_minerals.maps.regions import coverage_of_polygon
 from napari_ore_minerals.minerals import DEFAULT_MINERALS, MineralTable
-from napari_ore_minerals.widgets.grain_charts import SizeChart
+from napari_ore_minerals.widgets.grain_charts import LiberationChart, SizeChart
 from napari_ore_minerals.widgets.grain_panel import GrainPanel
 from napari_ore_minerals.widgets.layers import MAP_KEY, layer_data
 from napari_ore_minerals.widgets.measure import MeasureDock
@@ -441,6 +441,24 @@ def test_minerals_left_out_of_the_plot_of_sizes_are_named(viewer: Any, qtbot: An
     chart.draw(grains, DEFAULT_MINERALS)
     assert [line.get_label() for line in chart.axes.lines] == ["pyrite"]
     assert chart.axes.get_title("left") == "not drawn, fewer than 5 whole grains: gold"
+
+
+@pytest.mark.parametrize("minerals", [1, 5])
+def test_the_legend_of_liberation_covers_nothing(viewer: Any, qtbot: Any, minerals: int) -> None:
+    names = [mineral.name for mineral in DEFAULT_MINERALS][:minerals]
+    table = pd.DataFrame(
+        {"mineral": names, "area_px": 9.0, "0% to 50%": 0.5, "50% to 90%": 0.3, "90% to 100%": 0.2}
+    )
+    chart = LiberationChart("dark", "")
+    qtbot.addWidget(chart)
+    chart.draw(table)
+    chart.show()
+    chart.resize(380, chart.height())
+    QApplication.processEvents()
+    chart.axes.figure.canvas.draw()
+    legend, label = chart.axes.get_legend(), chart.axes.xaxis.label
+    assert legend.get_window_extent().y0 >= 0
+    assert legend.get_window_extent().y1 <= label.get_window_extent().y0
 
 
 @pytest.mark.filterwarnings("error")

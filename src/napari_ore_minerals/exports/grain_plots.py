@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_ore_minerals.minerals import MineralTable
 
 TOUCHING, FREE = "Blues", "YlGn"  # from little to much
+BELOW = 4.8  # of letters of a legend: room for what stands below an axis, however high the plot is
 LEAST_WRITTEN = 0.06  # share of a bar in which a number has room
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
@@ -130,8 +131,9 @@ def draw_liberation(axes: Axes, liberation: pd.DataFrame, *, ink: str = INK, fon
     axes.spines[["top", "right", "left"]].set_visible(False)
     if len(table):
         legend = axes.legend(
-            loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, frameon=False, fontsize=font - 1
-        )
+            loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=BELOW, ncols=3, frameon=False,
+            fontsize=font - 1,
+        )  # fmt: skip
         for text in legend.get_texts():
             text.set_color(ink)
 

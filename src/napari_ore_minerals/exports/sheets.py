@@ -103,9 +103,6 @@ def _grains(figure: Figure, shown: Shown, top: float) -> float:
         heading(found[1], "who touches whom, %")
         draw_liberation(found[2], tables.liberation, font=6)
         heading(found[2], "liberation, by area")
-        legend = found[2].get_legend()
-        if legend is not None:
-            legend.set_bbox_to_anchor((0.5, -0.3), transform=found[2].transAxes)
     for axes in found:
         _small(axes)
     return bottom - _GRAINS_BELOW - _LINE * max(0, lines - 1)
