@@ -116,3 +116,9 @@ def test_a_level_and_a_channel_order_are_given_by_flags(
     capsys.readouterr()
     assert call("classify", path, "--model", micro_model, "--level", 2) == 2
     assert "there is no level 2; its levels are 0 to 1" in capsys.readouterr().err
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "taken").touch()
+    assert call("simulate", "--out", tmp_path / "taken", "--count", 1) == 1
+    assert f"{tmp_path / 'taken'} exists and is not replaced" in capsys.readouterr().err

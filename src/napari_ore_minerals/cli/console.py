@@ -182,7 +182,9 @@ def write_png(path: Path, values: Any, *, replace: bool = True) -> None:
         with path.open("wb" if replace else "xb") as file:
             Image.fromarray(values).save(file, "PNG")
     except FileExistsError as error:
-        raise ResultError(f"{path} exists and is not replaced: choose another folder or seed") from error
+        raise ResultError(
+            f"{error.filename} exists and is not replaced: choose another folder or seed"
+        ) from error
     except OSError as error:
         raise ResultError(f"{path} could not be written: {error.strerror or error}") from error
 
