@@ -258,7 +258,8 @@ def test_the_method_says_what_was_done_and_nothing_else() -> None:
     assert "grains were counted" not in plain
     assert "all that was measured." in plain
     shown = shown_of()
-    assert "grains were counted" in " ".join(method(shown))
+    assert "grains were counted, of which 2 are not cut" in " ".join(method(shown))
+    assert "These hold 4% of the area of all" in " ".join(method(shown))  # 375 and 25 of 11,375
     ore = measure(shown.mineral_map, Asked(without=(1, 6)))
     assert "all that was measured but arsenopyrite and gangue" in " ".join(
         method(replace(shown, measured=(ore,)))

@@ -156,14 +156,17 @@ def _grains(shown: Shown) -> str:
         return ""
     scale = shown.grains.um_per_place
     step = f"{shown.grains.factor} px" if scale is None else f"{shown.grains.factor} px ({scale:.3g} µm)"
-    whole = int(shown.grain_tables.sizes["whole"].sum())
+    grains = shown.grain_tables.grains
+    whole = grains[~grains["cut"].astype(bool)]
+    share = whole["area_px"].sum() / max(float(grains["area_px"].sum()), 1.0)
     where = "in the whole picture, not in the regions alone, " if shown.of_regions else ""
     return (
         f"Boundaries of grains were followed {where}on a grid of {step}: the colours of each mineral were learnt "
         "in this photograph from the map, and each pixel was judged by its colour, by what the map says of its place, "
-        f"and by the pixels around it. {_painted(shown)}{len(shown.grain_tables.grains):,} grains were counted, "
-        f"of which {whole:,} are not cut by the edge of the picture and entered the distributions of sizes. Diameters "
-        "are those of circles of the same area; they are sizes of sections through grains, which are smaller than the "
+        f"and by the pixels around it. {_painted(shown)}{len(grains):,} grains were counted, "
+        f"of which {len(whole):,} are not cut by the edge of the picture and entered the distributions of sizes. "
+        f"These hold {share:.0%} of the area of all; large grains are cut more often than small ones. Diameters are "
+        "those of circles of the same area; they are sizes of sections through grains, which are smaller than the "
         "grains."
     )
 
