@@ -245,6 +245,16 @@ def test_pictures_in_folders_below_are_told(
     assert "not taken" not in capsys.readouterr().err
 
 
+def test_a_folder_without_pictures_beside_others_is_told(
+    pictures: list[Path], micro_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert call("classify", tmp_path / "empty", pictures[0], "--model", micro_model) == 0
+    assert f"{tmp_path / 'empty'} holds no pictures" in capsys.readouterr().err
+    assert call("areas", tmp_path / "empty", pictures[0].with_name("a.png.oremap")) == 0
+    assert f"{tmp_path / 'empty'} holds no result folders" in capsys.readouterr().err
+
+
 def test_the_bundled_model_has_the_name_that_is_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

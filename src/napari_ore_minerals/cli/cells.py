@@ -165,7 +165,7 @@ def classify(
     )
     failures = sum(bool(outcome.problem) for outcome in with_bar(steps, update=show))
     if failures:
-        tell(f"{failures} of {len(paths)} pictures failed")
+        tell(f"{failures} of {len(paths)} picture{'s' * (len(paths) != 1)} failed")
     return SOME_FAILED if failures else 0
 
 

@@ -105,7 +105,7 @@ def classify(  # noqa: PLR0913 - a command's flags
         write_areas(area_table(outcomes, told.facts), table)
     failures = sum(bool(outcome.problem) for outcome in outcomes)
     if failures:
-        tell(f"{failures} of {len(paths)} pictures failed")
+        tell(f"{failures} of {len(paths)} picture{'s' * (len(paths) != 1)} failed")
     if reports or grains:
         done = [outcome.folder for outcome in outcomes if not outcome.problem]
         failures += report.report_classified(done, grains=grains, overwrite=overwrite, quiet=json_output)

@@ -152,7 +152,8 @@ def simulate(
 
     with_bar(steps())
     print(
-        f"{count} pictures and their masks (values are mineral codes, see `ore-minerals models show`) in {out}"
+        f"{count} picture{'s' * (count != 1)} with exact masks (values are mineral codes, "
+        f"see `ore-minerals models show`) in {out}"
     )
     return 0
 

@@ -16,7 +16,10 @@ def pictures_named(named: list[Path]) -> list[Path]:
     _tell_of_deeper("pictures", folders, _holds_pictures)
     paths: list[Path] = []
     for path in named:
-        paths += sorted(filter(is_picture, path.iterdir())) if path in folders else [path]
+        inside = sorted(filter(is_picture, path.iterdir())) if path in folders else [path]
+        if not inside and len(named) > 1:
+            tell(f"{path} holds no pictures (PNG, JPEG, BMP, TIFF)")
+        paths += inside
     return paths
 
 
@@ -28,7 +31,10 @@ def results_named(named: list[Path]) -> list[Path]:
     _tell_of_deeper("results", folders, lambda inner: any(inner.glob(f"*{SUFFIX}")))
     paths: list[Path] = []
     for path in named:
-        paths += sorted(path.glob(f"*{SUFFIX}")) if path in folders else [path]
+        inside = sorted(path.glob(f"*{SUFFIX}")) if path in folders else [path]
+        if not inside and len(named) > 1:
+            tell(f"{path} holds no result folders ({SUFFIX})")
+        paths += inside
     return paths
 
 

@@ -200,7 +200,7 @@ class InputForm(QWidget):  # type: ignore[misc]
         scale.setSingleStep(0.05)
         scale.setSuffix(" µm/px")
         scale.setSpecialValueText("unknown")
-        scale.setFixedWidth(150)
+        scale.setFixedWidth(164)
         scale.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         scale.setKeyboardTracking(False)
         scale.setToolTip("Micrometres per pixel of the picture; 0 goes back to what the layer says")

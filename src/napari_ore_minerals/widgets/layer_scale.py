@@ -24,7 +24,8 @@ def um_per_px_of(layer: Layer) -> float | None:
 def why_no_scale(layer: Layer) -> str:
     """Say in a few words why a layer without um/px has none."""
     lengths = _sides_um(layer)
-    return "pixels are not square" if lengths and not math.isclose(*lengths, rel_tol=SQUARE) else "not known"
+    oblong = lengths and not math.isclose(*lengths, rel_tol=SQUARE)
+    return "pixels are not square" if oblong else "the picture does not tell"
 
 
 def _sides_um(layer: Layer) -> tuple[float, float] | None:

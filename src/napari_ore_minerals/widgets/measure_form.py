@@ -129,7 +129,7 @@ class MeasureForm(QWidget):  # type: ignore[misc]
         self.scale.setSuffix(" µm/px")
         self.scale.setSpecialValueText("unknown")
         self.scale.setKeyboardTracking(False)
-        self.scale.setFixedWidth(156)
+        self.scale.setFixedWidth(164)
         self.scale.setToolTip("Micrometres per pixel: set it here where the picture does not tell it")
         self.source.setToolTip("Where the scale comes from")
         self.draw.setToolTip(
