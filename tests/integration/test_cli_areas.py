@@ -159,6 +159,9 @@ def test_regions_and_checked_cells(results: Path, tmp_path: Path, capsys: pytest
     checked.write_text("mapped,true,cells\ngold,gold,9\ngold,gangue,1\ngangue,gangue,1\n")
     assert call("areas", one, "--checked", checked) == 0
     assert "Note: fewer than 2 cells mapped as gangue were checked" in capsys.readouterr().out
+    checked.write_text("mapped,true,cells\ngold,gold,9\ngangue,gangue,10\n")
+    assert call("areas", one, "--checked", checked) == 0
+    assert "stibnite, gangue or adds to it: these intervals have no width" in capsys.readouterr().out
     assert call("areas", one, "--region", regions, "--pool") == 1
     assert "give one of the two" in capsys.readouterr().err
     assert call("areas", results, "--region", regions) == 1

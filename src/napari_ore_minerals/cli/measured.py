@@ -108,7 +108,7 @@ def print_found(found: Found) -> None:
         for warning in part.warnings:
             print(f"Note: {warning}")
     if found.checked is not None:
-        print("\nAdjusted by the cells that were checked (Olofsson et al. 2014)")
+        print("\nOf the classified cells, adjusted by those that were checked (Olofsson et al. 2014)")
         shown = found.checked.drop(columns=["code", "symbol", "kind"])
         print(shown.to_string(index=False, float_format="{:.4f}".format, na_rep=""))
         for doubt in doubts_of_checked(found.checked):

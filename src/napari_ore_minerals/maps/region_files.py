@@ -109,15 +109,21 @@ def measure_checked(mineral_map: MineralMap, path: Path) -> pd.DataFrame:
 
 
 def doubts_of_checked(table: pd.DataFrame) -> tuple[str, ...]:
-    """What keeps the figures of `measure_checked` from having errors: mapped minerals of which too few were checked."""
+    """What speaks against the errors of `measure_checked`: too few cells were checked to have any, or to find one."""
     few = table.loc[(table["fraction_by_cells"] > 0) & (table["checked"] < FEWEST_CHECKED), "mineral"]
-    if few.empty:
-        return ()
-    told = (
-        f"fewer than {FEWEST_CHECKED} cells mapped as {', '.join(few)} were checked: there are no intervals, and where "
-        "none was checked the map is taken as right; check some cells of each"
-    )
-    return (told,)
+    sure = table.loc[table["error"] == 0, "mineral"]
+    told = []
+    if not few.empty:
+        told.append(
+            f"fewer than {FEWEST_CHECKED} cells mapped as {', '.join(few)} were checked: there are no intervals, and "
+            "where none was checked the map is taken as right; check some cells of each"
+        )
+    if not sure.empty:
+        told.append(
+            f"no checked cell takes anything from {', '.join(sure)} or adds to it: these intervals have no width, "
+            "which is no proof; check more cells, of all mapped minerals"
+        )
+    return tuple(told)
 
 
 def _shapes(mineral_map: MineralMap, path: Path) -> dict[str, NDArray[np.float64]]:
