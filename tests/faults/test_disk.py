@@ -28,7 +28,7 @@ from napari_ore_minerals.maps.mineral_map import MineralMap
 from napari_ore_minerals.maps.predict import classify
 from napari_ore_minerals.maps.whole import whole_file, whole_folder
 from napari_ore_minerals.minerals import DEFAULT_MINERALS
-from napari_ore_minerals.models import durable, versions
+from napari_ore_minerals.models import durable, store_lock
 from napari_ore_minerals.models.architectures import build_network
 from napari_ore_minerals.models.card import ModelCard
 from napari_ore_minerals.models.classifier import Classifier
@@ -319,7 +319,7 @@ def test_the_lock_of_a_killed_process_is_free(store: ModelStore, monkeypatch: py
         assert child.stdout is not None
         assert child.stdout.readline() == "held\n"
         with monkeypatch.context() as patched:
-            patched.setattr(versions, "LOCK_TIMEOUT_S", 0.1)
+            patched.setattr(store_lock, "LOCK_TIMEOUT_S", 0.1)
             with pytest.raises(ModelError, match=f"number {child.pid}"):
                 store.activate(1)
         os.kill(child.pid, getattr(signal, "SIGKILL", signal.SIGTERM))

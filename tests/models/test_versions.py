@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from napari_ore_minerals.errors import ModelError
 from napari_ore_minerals.minerals import DEFAULT_MINERALS
-from napari_ore_minerals.models import durable, versions
+from napari_ore_minerals.models import durable, store_lock, versions
 from napari_ore_minerals.models.architectures import build_network
 from napari_ore_minerals.models.card import ModelCard
 from napari_ore_minerals.models.history import history, read_note, write_note
@@ -252,7 +252,7 @@ def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
 
 @pytest.mark.fault("D10")
 def test_a_lock_that_is_never_given_back(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(versions, "LOCK_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(store_lock, "LOCK_TIMEOUT_S", 0.2)
     with FileLock(store.root / ".lock"), pytest.raises(ModelError, match=f"number {os.getpid()}"):
         store.add(CARD, network(3))
     assert store.add(CARD, network(3)).number == 3
@@ -329,7 +329,7 @@ def test_whoever_writes_sweeps_what_killed_processes_left(
         raise OSError("busy")
 
     left_behind(".staging-dead")
-    monkeypatch.setattr(ModelStore, "_sweep", refused)
+    monkeypatch.setattr(versions, "sweep_orphans", refused)
     store.activate(2)
     assert store.current().version == store.version(2)
 

@@ -8,10 +8,8 @@ that, so that whoever reads, and whoever is killed at whatever moment, finds the
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,24 +17,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
 from napari_ore_minerals.errors import ModelError
 
 from .card import ModelCard, read_card
 from .durable import rename_synced, replace_synced
 from .store import MEMORY_NAME, WEIGHTS_NAME, packed, try_out, write_staging
+from .store_lock import ORPHAN_HOURS, one_writer, sweep_orphans
 from .user_folder import MODELS, user_folder
 
 if TYPE_CHECKING:
     from torch import nn
 
-CURRENT_NAME, LOCK_NAME, HOLDER_NAME = "CURRENT", ".lock", ".lock-holder"
+CURRENT_NAME = "CURRENT"
 BUNDLED_NAME = "bundled"
-LOCK_TIMEOUT_S = 10.0
-ORPHAN_HOURS = 24.0
 _VERSION = re.compile(r"v(\d{4,6})")
-_ORPHANS = (".staging-*", ".tmp*")
 _LONGEST_POINTER = 64
 
 
@@ -206,22 +200,8 @@ class ModelStore:
         """Delete what killed processes left behind; returns how many things were deleted."""
         if not self.root.is_dir():
             return 0
-        with self._failures("swept"), self._locked(sweep=False):
-            return self._sweep(older_than_hours)
-
-    def _sweep(self, older_than_hours: float = ORPHAN_HOURS) -> int:
-        """Sweep under a lock that is held."""
-        before = time.time() - older_than_hours * 3600
-        swept = 0
-        for path in {path for pattern in _ORPHANS for path in self.root.glob(pattern)}:
-            if path.lstat().st_mtime > before:
-                continue
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
-            swept += 1
-        return swept
+        with self._failures("swept"), one_writer(self.root):
+            return sweep_orphans(self.root, older_than_hours)
 
     def _numbered(self) -> list[tuple[int, Path]]:
         try:
@@ -269,23 +249,11 @@ class ModelStore:
             ) from error
 
     @contextmanager
-    def _locked(self, *, sweep: bool = True) -> Iterator[None]:
-        lock, holder = FileLock(self.root / LOCK_NAME, timeout=LOCK_TIMEOUT_S), self.root / HOLDER_NAME
-        try:
-            lock.acquire()
-        except Timeout as error:
-            process = _first_line(holder)
-            raise ModelError(
-                f"another window or process{process} is saving in {self.root}: wait for it, or end it"
-            ) from error
-        try:
-            holder.write_text(str(os.getpid()), encoding="ascii")
-            if sweep:
-                with suppress(OSError):  # what killed processes left stands in nobody's way
-                    self._sweep()
+    def _locked(self) -> Iterator[None]:
+        with one_writer(self.root):
+            with suppress(OSError):  # what killed processes left stands in nobody's way
+                sweep_orphans(self.root)
             yield
-        finally:
-            lock.release()
 
 
 def default_root() -> Path:
@@ -305,11 +273,3 @@ def _damage(version: StoredVersion) -> str:
     if digest != version.card.weights_sha256:
         return f"the weights of version {version.number} are not those that were saved (sha256 differs)"
     return ""
-
-
-def _first_line(holder: Path) -> str:
-    try:
-        text = holder.read_text(encoding="ascii")[:12]
-    except (OSError, UnicodeDecodeError):
-        return ""
-    return f" (number {text})" if text.isdigit() else ""
