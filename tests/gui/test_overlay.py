@@ -38,7 +38,7 @@ def viewer(mineral_map: MineralMap) -> ViewerModel:
 def overlay(viewer: ViewerModel, mineral_map: MineralMap) -> Overlay:
     placement = picture_of(viewer.layers[0]).placement
     overlay = Overlay(viewer, "PS-07", mineral_map.grid, mineral_map.minerals, placement)
-    overlay.complete(mineral_map)
+    list(overlay.completing(mineral_map))
     return overlay
 
 
@@ -114,7 +114,7 @@ def test_painting_while_tiles_arrive_is_kept(viewer: ViewerModel, mineral_map: M
     assert (overlay.labels.data[1:] == 0).all()
     painted = 1 + mineral_map.labels[3, 3] % 5
     overlay.labels.data_setitem((np.array([3]), np.array([3])), painted)
-    overlay.complete(mineral_map)
+    list(overlay.completing(mineral_map))
     expected = mineral_map.labels.copy()
     expected[3, 3] = painted
     np.testing.assert_array_equal(overlay.labels.data, expected)
@@ -126,7 +126,7 @@ def test_undo_after_a_result_changes_nothing(overlay: Overlay, mineral_map: Mine
     overlay.labels.mode = "paint"
     overlay.labels.data_setitem((np.array([0]), np.array([0])), 5)
     overlay.restart(overlay.placement)
-    overlay.complete(mineral_map)
+    list(overlay.completing(mineral_map))
     shown = overlay.labels.data.copy()
     overlay.labels.undo()
     np.testing.assert_array_equal(overlay.labels.data, shown)
@@ -163,7 +163,7 @@ def test_deleted_layers_come_back_with_the_result(
 ) -> None:
     for layer in list(viewer.layers[1:]):
         viewer.layers.remove(layer)
-    overlay.complete(mineral_map)
+    list(overlay.completing(mineral_map))
     assert len(viewer.layers) == 4
 
 

@@ -112,7 +112,7 @@ class Desk:
         picture = self.viewer.add_image(np.zeros(size, np.uint8), rgb=True, name="PS-07")
         placement = picture_of(picture).placement
         overlay = Overlay(self.viewer, "PS-07", mineral_map.grid, mineral_map.minerals, placement)
-        overlay.complete(mineral_map)
+        list(overlay.completing(mineral_map))
         self.worker.pupils.keep(mineral_map, features)
         self.teaching.look_at(overlay)
         return overlay

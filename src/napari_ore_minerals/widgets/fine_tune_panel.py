@@ -6,18 +6,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_ore_minerals.learning.fine_tune_options import FineTuneOptions
 from napari_ore_minerals.widgets import memory
 from napari_ore_minerals.widgets.before_after_view import BeforeAfterView
+from napari_ore_minerals.widgets.depth_choice import DepthChoice
 from napari_ore_minerals.widgets.diary import note_of
 from napari_ore_minerals.widgets.errands import Errands
 from napari_ore_minerals.widgets.hints import reveal
 from napari_ore_minerals.widgets.learning_job import LearningJob
 from napari_ore_minerals.widgets.learning_messages import Keep
 from napari_ore_minerals.widgets.learning_plan import (
-    DEPTHS,
     Earlier,
     LearningPlan,
     earlier_lessons,
@@ -25,7 +25,7 @@ from napari_ore_minerals.widgets.learning_plan import (
     why_not_from_file,
 )
 from napari_ore_minerals.widgets.loss_plot import LossPlot, Point
-from napari_ore_minerals.widgets.run_bar import RunBar, duration
+from napari_ore_minerals.widgets.run_bar import RunBar
 
 if TYPE_CHECKING:
     from napari_ore_minerals.learning.journal import PictureNote
@@ -70,7 +70,7 @@ class FineTunePanel(QWidget):  # type: ignore[misc]
         self._checked: dict[str, str] = {}  # why pictures cannot be learnt from by a command
         self._plan: LearningPlan | None = None
         self._running: LearningPlan | None = None
-        self.words, self.depth = QLabel(FIRST), QComboBox()
+        self.words, self.depth = QLabel(FIRST), DepthChoice()
         self.others, self.command = QCheckBox(), QPushButton("Copy command")
         self.bar = RunBar("Train a new version of the chosen model", "Stop; nothing is saved or changed")
         self.plot, self.result = LossPlot(), BeforeAfterView()
@@ -105,7 +105,8 @@ class FineTunePanel(QWidget):  # type: ignore[misc]
         problem = self._no_command()
         self.command.setEnabled(self._plan is not None and not problem)
         self.command.setToolTip(problem or COMMAND)
-        self.bar.offer(self._offer(), enabled=self._plan is not None)
+        offer = "Fine-tune" if self._plan is None else self._plan.offer(self._bench.speed())
+        self.bar.offer(offer, enabled=self._plan is not None)
 
     def start(self) -> None:
         """Do what the button says."""
@@ -168,25 +169,11 @@ class FineTunePanel(QWidget):  # type: ignore[misc]
         folder, card = model
         return LearningPlan(folder, card, tuple(lessons), tuple(notes), options, open_picture), ""
 
-    def _offer(self) -> str:
-        plan = self._plan
-        if plan is None:
-            return "Fine-tune"
-        count = plan.corrections
-        text = f"Fine-tune on {count:,} correction{'s' * (count != 1)}"
-        speed = self._bench.speed()
-        seconds = memory.seconds_of_learning(plan.card.architecture, plan.options.depth, speed.device)
-        if seconds is None and speed.tiles_per_second:
-            seconds = plan.seconds(speed.tiles_per_second)
-        where = f" on {speed.device}" if speed.device else ""
-        return text + (f", about {duration(seconds)}{where}" if seconds else ", some minutes")
-
     def _advance(self, learning: Learning) -> None:
         self.bar.advance(learning.done, learning.total, learning.stage.split(", loss")[0])
-        epochs = _epochs(learning.stage)
         for record in learning.records:
-            if not self.plot.points and epochs:
-                self.plot.begin(epochs)
+            if not self.plot.points and learning.epochs:
+                self.plot.begin(learning.epochs)
             self.plot.add(Point(record.epoch, record.loss, record.balanced_accuracy))
         for notice in learning.notices:
             self.told.emit(notice)
@@ -273,13 +260,6 @@ class FineTunePanel(QWidget):  # type: ignore[misc]
     def _lay_out(self) -> None:
         self.words.setWordWrap(True)
         self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
-        for value, (title, hint) in DEPTHS.items():
-            self.depth.addItem(title, value)
-            self.depth.setItemData(self.depth.count() - 1, hint, Qt.ItemDataRole.ToolTipRole)
-        self.depth.setCurrentIndex(list(DEPTHS).index("last stage"))
-        self.depth.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.depth.setMinimumContentsLength(10)
-        self.depth.setToolTip("How much of the network changes: more takes longer and can learn more")
         self._depth_label = QLabel("teach")
         self.others.setChecked(True)
         self.others.setToolTip(
@@ -313,9 +293,3 @@ class FineTunePanel(QWidget):  # type: ignore[misc]
         self.result.keep_wanted.connect(self.keep)
         self.result.use_wanted.connect(self._use)
         self.result.discard_wanted.connect(self.discard)
-
-
-def _epochs(stage: str) -> int:
-    """How many epochs a stage such as "epoch 2 of 10, loss 0.31" tells of; 0 if it tells of none."""
-    words = stage.split(",", maxsplit=1)[0].split(" of ")
-    return int(words[1]) if len(words) == 2 and words[1].isdigit() else 0

@@ -75,6 +75,12 @@ class Learning(NamedTuple):
     records: tuple[EpochRecord, ...] = ()
     notices: tuple[str, ...] = ()
 
+    @property
+    def epochs(self) -> int:
+        """How many epochs a stage such as "epoch 2 of 10, loss 0.31" tells of; 0 if it tells of none."""
+        words = self.stage.split(",", maxsplit=1)[0].split(" of ")
+        return int(words[1]) if len(words) == 2 and words[1].isdigit() else 0
+
 
 class Measured(NamedTuple):
     """A share, 0 to 1, with the interval in which it lies with 95 %; NaN where it could not be measured."""

@@ -13,8 +13,10 @@ from napari_ore_minerals.errors import DatasetError, OreMineralsError
 from napari_ore_minerals.learning.fine_tune_options import MEASURED_TILES, VALIDATED_TILES
 from napari_ore_minerals.learning.journal import snapshot
 from napari_ore_minerals.minerals import MineralTable
+from napari_ore_minerals.widgets import memory
 from napari_ore_minerals.widgets.child_process import Order
 from napari_ore_minerals.widgets.learning_messages import Learn, PictureLesson
+from napari_ore_minerals.widgets.run_bar import duration
 
 if TYPE_CHECKING:
     from napari_ore_minerals.images.micrograph import Micrograph
@@ -27,13 +29,6 @@ if TYPE_CHECKING:
     from napari_ore_minerals.models.devices import DeviceName
     from napari_ore_minerals.models.versions import ModelStore
     from napari_ore_minerals.widgets.messages import PictureFacts
-
-DEPTHS = {
-    "head": ("answers only", "Quickest: what the network sees stays, only its answers change"),
-    "last stage": ("last stage", "As a rule the best: the last stage of the network and its answers change"),
-    "all": ("whole network", "Slowest: for pictures that look quite unlike those the model was trained on"),
-}
-
 
 _COSTS = {"head": 1.3, "last stage": 1.8, "all": 3.5}  # of learning from a tile, over that of classifying it
 START_S, SECONDS_PER_PICTURE = 15.0, 0.5
@@ -111,6 +106,16 @@ class LearningPlan:
         words = ["ore-minerals", "learn", "--corrections", *map(str, files)]
         words += ["--parent", str(self.parent)]
         return shlex.join([*words, *self.options.flags()])
+
+    def offer(self, speed: Speed) -> str:
+        """Say what a click would do and cost: what such a training took before, or else a forecast."""
+        count = self.corrections
+        text = f"Fine-tune on {count:,} correction{'s' * (count != 1)}"
+        seconds = memory.seconds_of_learning(self.card.architecture, self.options.depth, speed.device)
+        if seconds is None and speed.tiles_per_second:
+            seconds = self.seconds(speed.tiles_per_second)
+        where = f" on {speed.device}" if speed.device else ""
+        return text + (f", about {duration(seconds)}{where}" if seconds else ", some minutes")
 
     def seconds(self, speed: float) -> float:
         """Forecast how long it takes on a device that classifies `speed` tiles per second."""

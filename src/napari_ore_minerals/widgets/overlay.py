@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +23,7 @@ from napari_ore_minerals.widgets.layers import (
 from napari_ore_minerals.widgets.result_layers import (
     add_quietly,
     confidence_layer,
+    corrected,
     forget_undo,
     heatmap_layer,
     layers_of,
@@ -178,13 +178,8 @@ class Overlay:
         elif self._holds(self.confidence):
             overwrite(self.confidence, confidence)
 
-    def complete(self, mineral_map: MineralMap) -> None:
-        """Show a finished map; layers that the user deleted meanwhile come back."""
-        for _ in self.completing(mineral_map):
-            pass
-
     def completing(self, mineral_map: MineralMap) -> Iterator[None]:
-        """Show a finished map in steps, between which the viewer can draw."""
+        """Show a finished map in steps, between which the viewer can draw; deleted layers come back."""
         self.labels = self.labels if self._holds(self.labels) else None
         self.confidence = self.confidence if self._holds(self.confidence) else None
         while True:
@@ -261,15 +256,8 @@ class Overlay:
         """Return the map with what the user painted, as it is on the screen; None before there is one."""
         if self.map is None:
             return None
-        values = np.where(np.isin(self.values, self.minerals.codes), self.values, UNCLASSIFIED).astype(
-            np.uint8
-        )
         shown = self.map if self.labels is None else scaled(self.map, self.labels.metadata)
-        painted = int((values != self.map.labels).sum())
-        if not painted:
-            return shown
-        note = f"{painted} cells were corrected by hand"
-        return replace(shown, labels=values, warnings=(*self.map.warnings, note))
+        return corrected(shown, self.values)
 
     def discard(self) -> None:
         """Remove the layers, but not what the user painted on."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels
 
+from napari_ore_minerals.minerals import UNCLASSIFIED
 from napari_ore_minerals.widgets.layers import (
     CONFIDENCE,
     HEATMAP,
@@ -129,3 +130,14 @@ def forget_undo(labels: Labels) -> None:
 def _show_colorbar(event: Any) -> None:
     if event.source.visible and not event.source.colorbar.visible:
         event.source.colorbar.visible = True
+
+
+def corrected(mineral_map: MineralMap, values: NDArray[np.uint8]) -> MineralMap:
+    """Return a map with the (rows, columns) labels as they were painted; what is no mineral's code is unclassified."""
+    known = np.isin(values, mineral_map.minerals.codes)
+    labels = np.where(known, values, UNCLASSIFIED).astype(np.uint8)
+    painted = int((labels != mineral_map.labels).sum())
+    if not painted:
+        return mineral_map
+    note = f"{painted} cells were corrected by hand"
+    return replace(mineral_map, labels=labels, warnings=(*mineral_map.warnings, note))
