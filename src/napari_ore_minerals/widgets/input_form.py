@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from napari_ore_minerals.models.card import ModelCard
     from napari_ore_minerals.widgets.picture_files import LayerArguments
 
+SOURCE_TIP = "Where the scale comes from, and the scale of the model's training pictures"
 WHOLE, IN_VIEW, SHAPES = "whole picture", "visible part", "selected shapes"
 SETTLE_MS = 120
 
@@ -164,7 +165,9 @@ class InputForm(QWidget):  # type: ignore[misc]
             picture = self._picture(layer, None)  # the finest level, as the user gives its scale
             self.reading.show_picture(layer, picture)
             self.scale.setValue(picture.um_per_px or 0)
-            self._source.setText(self._agreement(picture) or why_no_scale(layer))
+            said = self._agreement(picture) or why_no_scale(layer)
+            self._source.setText(said)
+            self._source.setToolTip(f"{said}\n{SOURCE_TIP}")  # which may be cut in a narrow dock
         self.scale.blockSignals(False)
 
     def _picture(self, layer: Image, model_um_per_px: float | None) -> LayerPicture:
@@ -206,7 +209,7 @@ class InputForm(QWidget):  # type: ignore[misc]
         scale.setToolTip("Micrometres per pixel of the picture; 0 goes back to what the layer says")
         source = QLabel()
         source.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        source.setToolTip("Where the scale comes from, and the scale of the model's training pictures")
+        source.setToolTip(SOURCE_TIP)
         return scale, source
 
     def _lay_out(self) -> None:

@@ -22,10 +22,10 @@ def um_per_px_of(layer: Layer) -> float | None:
 
 
 def why_no_scale(layer: Layer) -> str:
-    """Say in a few words why a layer without um/px has none."""
+    """Say in two words, which have room in the narrowest dock, why a layer without um/px has none."""
     lengths = _sides_um(layer)
     oblong = lengths and not math.isclose(*lengths, rel_tol=SQUARE)
-    return "pixels are not square" if oblong else "the picture does not tell"
+    return "oblong pixels" if oblong else "not told"
 
 
 def _sides_um(layer: Layer) -> tuple[float, float] | None:
