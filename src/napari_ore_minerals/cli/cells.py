@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter, validators
 
-from napari_ore_minerals.cli.console import SOME_FAILED, fail, print_areas, tell, with_bar
+from napari_ore_minerals.cli.console import SOME_FAILED, fail, with_bar
 from napari_ore_minerals.learning.anchored_options import AnchoredOptions
 
 if TYPE_CHECKING:
-    from napari_ore_minerals.maps.batch import Outcome
+    pass
 
 _DEFAULTS = AnchoredOptions()
 _Scale = Annotated[float, Parameter(validator=validators.Number(gt=0))]
@@ -145,28 +145,19 @@ def classify(
     from napari_ore_minerals.models.devices import prepare_process
 
     prepare_process()
-    from napari_ore_minerals.cli.named import pictures_named
+    from napari_ore_minerals.cli.named import NO_PICTURES, pictures_named
+    from napari_ore_minerals.cli.told import Told
     from napari_ore_minerals.learning.cell_maps import map_cells_steps
-
-    def show(outcome: Outcome) -> None:
-        for guess in outcome.guesses:
-            tell(f"{outcome.picture.name}: assumed {guess}")
-        if outcome.map is None:
-            tell(f"{outcome.picture.name}: {outcome.problem}")
-            return
-        print(f"\n{outcome.picture.name} -> {outcome.folder}")
-        print_areas(outcome.map)
 
     paths = pictures_named(pictures)
     if not paths:
-        return fail("no pictures (PNG, JPEG, BMP, TIFF) were found in what was named")
+        return fail(NO_PICTURES)
     steps = map_cells_steps(
         paths, model, out=out, um_per_px=um_per_px, min_confidence=min_confidence, overwrite=overwrite
     )
-    failures = sum(bool(outcome.problem) for outcome in with_bar(steps, update=show))
-    if failures:
-        tell(f"{failures} of {len(paths)} picture{'s' * (len(paths) != 1)} failed")
-    return SOME_FAILED if failures else 0
+    told = Told(quiet=False)
+    with_bar(steps, update=told.tell)
+    return SOME_FAILED if told.failures(len(paths)) else 0
 
 
 def register(app: App, models_app: App) -> None:

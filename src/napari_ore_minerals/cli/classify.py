@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter, validators
 
 from napari_ore_minerals.cli import models, report
-from napari_ore_minerals.cli.console import SOME_FAILED, as_json, fail, print_areas, tell, with_bar
-from napari_ore_minerals.cli.named import pictures_named
+from napari_ore_minerals.cli.console import SOME_FAILED, fail, tell, with_bar
+from napari_ore_minerals.cli.named import NO_PICTURES, pictures_named
+from napari_ore_minerals.cli.told import Told
 from napari_ore_minerals.images.pixels import PictureAnswers
 from napari_ore_minerals.maps.records import ClassifyOptions
 
@@ -97,15 +98,13 @@ def classify(  # noqa: PLR0913 - a command's flags
     from napari_ore_minerals.maps.files import write_areas
 
     batch = Batch(paths, models.model_named(model), options, out, Reading(um_per_px, answers), overwrite)
-    told = _Told(quiet=json_output)
+    told = Told(quiet=json_output)
     outcomes = _classified(batch, scheduler, workers, told.tell)
     if json_output:
         print(json.dumps(told.found, indent=2))
     if table is not None:
         write_areas(area_table(outcomes, told.facts), table)
-    failures = sum(bool(outcome.problem) for outcome in outcomes)
-    if failures:
-        tell(f"{failures} of {len(paths)} picture{'s' * (len(paths) != 1)} failed")
+    failures = told.failures(len(paths))
     if reports or grains:
         done = [outcome.folder for outcome in outcomes if not outcome.problem]
         failures += report.report_classified(done, grains=grains, overwrite=overwrite, quiet=json_output)
@@ -114,39 +113,10 @@ def classify(  # noqa: PLR0913 - a command's flags
     return SOME_FAILED if failures or told.damaged else 0
 
 
-class _Told:
-    """What has been said of the pictures, and is said once more at the end."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-        self.found: list[dict[str, Any]] = []
-        self.facts: dict[Path, dict[str, str]] = {}
-        self.damaged: list[str] = []
-
-    def tell(self, outcome: Outcome) -> None:
-        """Say what became of a picture."""
-        picture = outcome.picture
-        for guess in outcome.guesses:
-            tell(f"{picture.name}: assumed {guess}")
-        if outcome.map is None:
-            named = outcome.problem.startswith(picture.name)
-            tell(outcome.problem if named else f"{picture.name}: {outcome.problem}")
-            self.found.append({"picture": str(picture), "error": outcome.problem})
-            return
-        self.found.append(as_json(outcome.map, picture, outcome.folder))
-        self.facts[picture] = self.found[-1]["facts"]
-        if outcome.map.run.damaged_chunks > 0:
-            self.damaged.append(picture.name)
-        if not self._quiet:
-            before = " (done before)" if outcome.done_before else ""
-            print(f"\n{picture.name} -> {outcome.folder}{before}")
-            print_areas(outcome.map)
-
-
 def _wrong(paths: list[Path], *, table: Path | None, scheduler: str | None, workers: int | None) -> str:
     """Say what speaks against beginning; empty if nothing does."""
     if not paths:
-        return "no pictures (PNG, JPEG, BMP, TIFF) were found in what was named"
+        return NO_PICTURES
     if table is not None and table.exists():
         return f"{table} exists: name another file for the table"
     if workers is not None and scheduler != "local":

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from napari_ore_minerals.cli.console import tell
 
+NO_PICTURES = "no pictures (PNG, JPEG, BMP, TIFF) were found in what was named"
+
 
 def pictures_named(named: list[Path]) -> list[Path]:
     """Files that were named and pictures in folders that were named; tells of those in folders below."""
